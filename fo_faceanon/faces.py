@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from fo_faceanon.errors import InputError
 
-#: Side lengths of the square native-resolution windows that faces are batched in, in pixels.
-CROP_SIDES = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+#: Side lengths of the square windows that faces are batched in, in pixels; larger faces are worked on at the largest.
+CROP_SIDES = (48, 64, 80, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,14 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
 
 @dataclass(slots=True)
 class CropBatch:
-    """Faces of like size as native-resolution windows of their images: no resampling, integer offsets.
+    """Faces of like size as windows of their images: at native resolution, but for faces beyond the largest window.
 
     Args:
         pixels: ``B x 3 x S x S`` float32 in ``[0, 1]``, gamma-encoded sRGB, edge-replicated outside the image.
         landmarks: ``B x 68 x 2`` float32 in window pixels; NaN where a face has none.
         boxes: ``B x 4`` float32 in window pixels.
         origins: ``B x 2`` integer image position ``(x, y)`` of each window's first pixel; may be negative.
+        sides: ``B`` integer side of each window in image pixels; S but for faces beyond the largest window.
         seeds: one 63-bit seed per face.
         persons: one person identifier per face, or None.
     """
@@ -82,6 +83,7 @@ class CropBatch:
     landmarks: Tensor
     boxes: Tensor
     origins: np.ndarray
+    sides: np.ndarray
     seeds: list[int]
     persons: list[str | None]
 
@@ -144,12 +146,16 @@ def warp_affine(images: Tensor, matrix: Tensor, size: int) -> Tensor:
         ``B x C x size x size``.
     """
     inverse = invert_affine(matrix)
-    step = inverse[:, :, :2].square().sum(1).sqrt().amax(-1)  # source pixels per output pixel
-    factor = int(step.max().clamp(1, 64).item())
-    if factor > 1:  # the batch shares one prefilter: faces in a batch are of like size
+    steps = inverse[:, :, :2].square().sum(1).sqrt().amax(-1).clamp(1, 64)  # source pixels per output pixel
+    factors = steps.int().tolist()
+    if len(set(factors)) > 1:  # each face its own prefilter: a result never depends on the others in the batch
+        return torch.cat([warp_affine(images[i : i + 1], matrix[i : i + 1], size) for i in range(len(factors))])
+    factor = factors[0] if factors else 1
+    if factor > 1:
         images = F.avg_pool2d(images, factor, ceil_mode=True, count_include_pad=False)
         scale = 1.0 / factor
-        inverse = torch.cat([inverse[:, :, :2] * scale, (inverse[:, :, 2:] + 0.5) * scale - 0.5], -1)
+        inverse = torch.cat([inverse[:, :, :2], (inverse[:, :, 2:] + 0.5) * scale - 0.5], -1)
+        inverse[:, :, :2] *= scale
     axis = torch.arange(size, device=images.device, dtype=images.dtype)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
     positions = apply_affine(inverse, grid.expand(images.shape[0], -1, -1))
