@@ -1,0 +1,1 @@
+"""The torch modules: generators and the networks that judge."""
