@@ -1,0 +1,1 @@
+"""Light, colour and masks: the photometric correction of generated faces."""
