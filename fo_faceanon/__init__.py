@@ -1,3 +1,53 @@
 """Anonymize the faces of an image dataset: same pose, expression, light and skin tone, another person."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fo_faceanon.anonymizer import AnonymizedImage, Anonymizer
+    from fo_faceanon.errors import FaceAnonError
+    from fo_faceanon.faces import Face
+    from fo_faceanon.host.export import export_safe_split
+    from fo_faceanon.host.runner import anonymize
+    from fo_faceanon.host.views import failures
+    from fo_faceanon.records import RunReport
+    from fo_faceanon.registry import list_methods
+
 __version__ = "0.1.0"
+
+#: Imported on first use, so that `import fo_faceanon` costs nothing and needs no database.
+_LAZY = {
+    "AnonymizedImage": "anonymizer",
+    "Anonymizer": "anonymizer",
+    "Face": "faces",
+    "FaceAnonError": "errors",
+    "RunReport": "records",
+    "anonymize": "host.runner",
+    "export_safe_split": "host.export",
+    "failures": "host.views",
+    "list_methods": "registry",
+}
+
+__all__ = [  # noqa: RUF022 - the order of use
+    "Anonymizer",
+    "AnonymizedImage",
+    "Face",
+    "FaceAnonError",
+    "RunReport",
+    "anonymize",
+    "export_safe_split",
+    "failures",
+    "list_methods",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,282 @@
+"""The core: images in, anonymized images and a record of every face out. No files, no datasets."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fo_faceanon.anonymizers.base import Method
+from fo_faceanon.detection import Detector, create_detector
+from fo_faceanon.devices import resolve_device
+from fo_faceanon.donors.describe import Description, FaceDescriber
+from fo_faceanon.errors import FaceAnonError, InputError
+from fo_faceanon.faces import CropBatch, Face
+from fo_faceanon.identity import IdentityCheck, Verdict
+from fo_faceanon.landmarks.dlib68 import Dlib68
+from fo_faceanon.records import FaceRecord
+from fo_faceanon.registry import create_method
+from fo_faceanon.windows import Window, cut_windows, paste_window, window_of
+
+#: What is tried, in order, until a face passes: the first is the method asked for.
+_CHAINS = {
+    "donor": ("donor", "donor", "donor", "ksame", "mask"),
+    "ksame": ("ksame", "ksame", "mask"),
+    "mask": ("mask",),
+}
+IDENTITY_MODES = ("fresh", "consistent")
+#: Faces made at once. On a CPU one at a time is as fast, and makes a face's bytes independent of its neighbours.
+_GPU_BATCH = 64
+
+
+@dataclass(slots=True)
+class AnonymizedImage:
+    """One image's outcome.
+
+    ``pixels``: ``H x W x 3`` uint8. ``mask``: ``H x W`` bool, true where pixels were allowed to change; all others are
+    bit-identical to the input. ``faces``: one record per face found. ``error``: why the image must not be used; None where it may.
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray
+    faces: list[FaceRecord] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    """A face on its way: which image, what was tried, and in the end the pixels that passed."""
+
+    image: int
+    face: Face
+    window: Window
+    seed: int
+    chain: tuple[str, ...]
+    attempt: int = 0
+    exclude: set[int] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
+    verdict: Verdict | None = None
+    pixels: Tensor | None = None
+    alpha: Tensor | None = None
+
+    @property
+    def method(self) -> str:
+        return self.chain[min(self.attempt, len(self.chain) - 1)]
+
+
+class Anonymizer:
+    """Replaces every face of an image by a method, and checks each result before it is used.
+
+    Args:
+        method: a name from :func:`fo_faceanon.list_methods`.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        seed: changes every face that is made; same pixels, method, version and seed give the same bytes.
+        identity_mode: ``fresh``, a new face each time; ``consistent``, look-alike faces for the same :attr:`Face.person`.
+        salt: the secret that ties persons to their fakes in the consistent mode; required there.
+        detector: ``union`` (all that are installed), ``mtcnn``, ``dlib``, ``yunet``.
+        min_face: smallest face that is looked for, in pixels.
+        dials: of the method: see its class.
+
+    Raises:
+        InputError: an argument is unknown or out of range.
+        WeightsError: the method's weights, or those of detection and verification, are missing: before the first image.
+    """
+
+    def __init__(
+        self,
+        method: str = "donor",
+        *,
+        device: str = "auto",
+        seed: int = 0,
+        identity_mode: str = "fresh",
+        salt: str | None = None,
+        detector: str = "union",
+        min_face: int = 16,
+        **dials: Any,
+    ) -> None:
+        if identity_mode not in IDENTITY_MODES:
+            raise InputError(f"identity_mode must be one of {', '.join(IDENTITY_MODES)}, but got {identity_mode!r}")
+        if identity_mode == "consistent" and not salt:
+            raise InputError("the consistent identity mode needs a secret salt: whoever knows it can follow a person across images")
+        self.device = resolve_device(device)
+        self.method = method
+        self.seed = int(seed)
+        self.identity_mode = identity_mode
+        self._salt = (salt or "").encode()
+        self._detector_name, self._min_face = detector, min_face
+        self._detector: Detector | None = None
+        self._landmarker = Dlib68()
+        self._dials = dials
+        self._methods: dict[str, Method] = {}
+        for name in dict.fromkeys(self._chain):
+            self._methods[name] = create_method(name, self.device, self._dials_of(name))
+        self._describer = FaceDescriber(self.device) if any(m.describes for m in self._methods.values()) else None
+        self._identity = IdentityCheck(self.device)
+
+    @property
+    def _chain(self) -> tuple[str, ...]:
+        return _CHAINS.get(self.method, (self.method, "mask"))
+
+    def _dials_of(self, name: str) -> dict[str, Any]:
+        """A fallback gets the dials that it shares with the method asked for."""
+        if name == self.method:
+            return self._dials
+        if name == "ksame":
+            return {k: v for k, v in self._dials.items() if k != "strength"}
+        return {}
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """The faces of each image, without landmarks."""
+        if self._detector is None:
+            self._detector = create_detector(self._detector_name, device=self.device, min_face=self._min_face)
+        return self._detector(images)
+
+    def __call__(self, images: Sequence[np.ndarray], faces: Sequence[Sequence[Face] | None] | None = None) -> list[AnonymizedImage]:
+        """Anonymizes images.
+
+        Args:
+            images: ``H x W x 3`` uint8 RGB arrays of any sizes; not modified.
+            faces: per image, the faces to anonymize; None (for one, or altogether) to detect them.
+
+        Returns:
+            One outcome per image. A problem with one image never touches the others: it is in that image's ``error``.
+
+        Raises:
+            InputError: an image is not such an array, or ``faces`` is of another length.
+        """
+        given = self._given(images, faces)
+        results = [AnonymizedImage(image.copy(), np.zeros(image.shape[:2], bool)) for image in images]
+        jobs: list[_Job] = []
+        for i, image in enumerate(images):
+            try:
+                jobs += self._plan(i, image, given[i])
+            except FaceAnonError as error:
+                results[i].error = str(error)
+        self._run(jobs, images)
+        for job in sorted(jobs, key=lambda j: -j.window.side):
+            self._finish(job, results[job.image])
+        return results
+
+    def _given(self, images: Sequence[np.ndarray], faces: Sequence[Sequence[Face] | None] | None) -> list[Sequence[Face]]:
+        for i, image in enumerate(images):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+                raise InputError(f"image {i} must be a non-empty H x W x 3 uint8 array, but got shape {image.shape} of {image.dtype}")
+        if faces is not None and len(faces) != len(images):
+            raise InputError(f"faces must have one entry per image: {len(images)}, but got {len(faces)}")
+        known = list(faces) if faces is not None else [None] * len(images)
+        missing = [i for i, entry in enumerate(known) if entry is None]
+        found = self.detect([images[i] for i in missing]) if missing else []
+        for i, entry in zip(missing, found, strict=True):
+            known[i] = entry
+        return [entry if entry is not None else () for entry in known]
+
+    def _plan(self, number: int, image: np.ndarray, faces: Sequence[Face]) -> list[_Job]:
+        unmarked = [face for face in faces if face.landmarks is None and not face.keep]
+        marks = iter(self._landmarker(image, unmarked))
+        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, person=b"faceanon-image").digest()
+        jobs = []
+        for face in faces:
+            if face.landmarks is None and not face.keep:
+                face = face.with_landmarks(next(marks))
+            chain = self._chain if face.landmarks is not None else tuple(m for m in self._chain if not self._methods[m].uses_landmarks)
+            job = _Job(number, face, window_of(face), self._seed_of(digest, face), chain)
+            if chain != self._chain:
+                job.reasons.append("no landmarks")
+            jobs.append(job)
+        return jobs
+
+    def _seed_of(self, digest: bytes, face: Face) -> int:
+        """From the pixels, the box and the seed; never from a path or a position in the run."""
+        box = np.rint(np.asarray(face.box)).astype(np.int64).tobytes()
+        keyed = hmac.new(self._salt + self.seed.to_bytes(16, "big", signed=True), digest + box, hashlib.sha256)
+        return int.from_bytes(keyed.digest()[:8], "big") >> 1
+
+    def _person_of(self, face: Face) -> str | None:
+        if self.identity_mode != "consistent" or face.person is None:
+            return None
+        return hmac.new(self._salt, face.person.encode(), hashlib.sha256).hexdigest()
+
+    def _run(self, jobs: list[_Job], images: Sequence[np.ndarray]) -> None:
+        pending = [job for job in jobs if not job.face.keep]
+        while pending:
+            groups: dict[tuple[str, int], list[_Job]] = {}
+            for job in pending:
+                groups.setdefault((job.method, job.window.size), []).append(job)
+            limit = _GPU_BATCH if self.device != "cpu" else 1
+            for (name, _), group in groups.items():
+                for start in range(0, len(group), limit):
+                    self._attempt(self._methods[name], group[start : start + limit], images)
+            pending = [job for job in pending if job.pixels is None and job.attempt < len(job.chain)]
+
+    def _attempt(self, method: Method, jobs: list[_Job], images: Sequence[np.ndarray]) -> None:
+        """One try at a batch of faces; those that pass get their pixels, the others their next method."""
+        try:
+            self._make(method, jobs, images)
+        except torch.cuda.OutOfMemoryError:
+            if len(jobs) == 1:
+                self._reject(jobs[0], f"{method.name}: out of GPU memory")
+                return
+            torch.cuda.empty_cache()
+            half = len(jobs) // 2
+            self._attempt(method, jobs[:half], images)
+            self._attempt(method, jobs[half:], images)
+        except Exception as error:  # whatever went wrong with a face, it must end replaced, not original
+            if len(jobs) == 1:
+                self._reject(jobs[0], f"{method.name}: {type(error).__name__}: {error}")
+                return
+            for job in jobs:
+                self._attempt(method, [job], images)
+
+    @torch.inference_mode()
+    def _make(self, method: Method, jobs: list[_Job], images: Sequence[np.ndarray]) -> None:
+        persons = [self._person_of(job.face) for job in jobs]
+        seeds = [(job.seed + job.attempt) % 2**63 for job in jobs]
+        batch = cut_windows([images[j.image] for j in jobs], [j.face for j in jobs], [j.window for j in jobs], seeds, persons, self.device)
+        description = self._describe(batch) if method.describes else None
+        made = method(batch, description, [job.exclude for job in jobs])
+        if not bool(torch.isfinite(made.pixels).all()):
+            raise InputError("the result holds numbers that are not finite")
+        blended = batch.pixels + (made.pixels - batch.pixels) * made.alpha
+        verdicts = self._identity(batch, blended, description) if method.name != "mask" else [None] * len(jobs)
+        for i, job in enumerate(jobs):
+            verdict, problem = verdicts[i], made.problems[i]
+            job.exclude |= made.sources[i]
+            if problem is not None or (verdict is not None and verdict.reidentified):
+                self._reject(job, f"{method.name}: {problem or 'recognised as the original'}")
+                continue
+            job.verdict, job.pixels, job.alpha = verdict, made.pixels[i], made.alpha[i]
+
+    def _describe(self, batch: CropBatch) -> Description | None:
+        return self._describer(batch.pixels, batch.landmarks) if self._describer is not None else None
+
+    @staticmethod
+    def _reject(job: _Job, reason: str) -> None:
+        job.reasons.append(reason)
+        job.attempt += 1
+
+    def _finish(self, job: _Job, result: AnonymizedImage) -> None:
+        face, reason = job.face, "; ".join(dict.fromkeys(job.reasons)) or None
+        record = FaceRecord(face.box, face.score, face.detector, "failed", job.method, job.seed, key=face.key, reason=reason)
+        record.landmarks = None if face.landmarks is None else np.round(face.landmarks, 2).tolist()
+        result.faces.append(record)
+        if face.keep:
+            record.action, record.method, record.reason = "kept", "none", "kept by a consent rule"
+            return
+        if job.pixels is None or job.alpha is None:
+            result.error = f"a face could not be replaced: {reason}"
+            return
+        paste_window(result.pixels, result.mask, job.window, job.pixels, job.alpha)
+        fallback = job.method != self.method
+        record.action = "filled" if fallback and job.method == "mask" else "retried" if job.attempt else "generated"
+        record.model_sha256 = self._methods[job.method].model_sha256
+        if job.verdict is not None:
+            record.identity_similarity, record.reidentified = job.verdict.similarity, job.verdict.reidentified
+            record.recognisers = list(job.verdict.recognisers)
+        elif job.method == "mask":
+            record.reidentified = False

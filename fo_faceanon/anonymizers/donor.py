@@ -1,0 +1,80 @@
+"""``donor``: a face of nobody, chosen for likeness in all but identity, bent to the target's landmarks (after Bitouk et al. 2008)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fo_faceanon.anonymizers.base import Generated, replacement_alpha
+from fo_faceanon.donors.bank import load_bank
+from fo_faceanon.donors.describe import Description
+from fo_faceanon.donors.select import DonorIndex
+from fo_faceanon.donors.warp import blend_shapes, warp_donors
+from fo_faceanon.errors import InputError
+from fo_faceanon.faces import CropBatch
+from fo_faceanon.photometry.correct import Photometry, correct
+from fo_faceanon.photometry.grain import match_grain
+from fo_faceanon.photometry.skin import face_masks, face_size
+from fo_faceanon.weights import sha256_of
+
+#: Unlikeness beyond which no donor is close enough (extreme poses); measured: see benchmarks/results.
+MAX_COST = 90.0
+
+
+class Donor:
+    """One donor per face.
+
+    Args:
+        device: where everything runs.
+        bank: folder of another donor bank; None for the one in the package.
+        shape: 0 keeps the target's landmarks exactly, 1 takes the donor's own face shape. Shape is identity.
+        light: how light is handed over: ``lowpass``, ``intrinsic``, ``harmonics`` or ``none``. Light is identity too.
+        light_strength: in ``[0, 1]``.
+        bandwidth: the finest light that is handed over, as a fraction of the face; smaller is finer and costs privacy.
+        pyramid: strength of the Laplacian blend of the paper, in ``[0, 1]``.
+        colour_strength: strength of the Cb, Cr transfer, in ``[0, 1]``.
+
+    Raises:
+        InputError: a dial is out of range.
+        WeightsError: the bank is missing.
+    """
+
+    name = "donor"
+    uses_landmarks = True
+    describes = True
+    DIALS: tuple[str, ...] = ("bank", "shape", "light", "light_strength", "bandwidth", "pyramid", "colour_strength")
+    COUNT = 1
+
+    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.5, **photometry: object) -> None:
+        if not 0 <= shape <= 1:
+            raise InputError(f"shape must be in [0, 1], but got {shape}")
+        self.shape = float(shape)
+        self.photometry = replace(Photometry(), **photometry)  # type: ignore[arg-type]
+        self.bank = load_bank(bank, str(device))
+        self.index = DonorIndex(self.bank)
+        self.model_sha256 = sha256_of(self.bank.index_path)
+
+    @torch.inference_mode()
+    def __call__(self, batch: CropBatch, description: Description | None, exclude: list[set[int]]) -> Generated:
+        if description is None:
+            raise InputError(f"method {self.name!r} needs the faces described")
+        rows, cost = self.index.pick(description, batch.seeds, self.COUNT, exclude, batch.persons)
+        pixels = self._texture(batch, rows)
+        size = face_size(batch.landmarks)
+        side = batch.pixels.shape[-1]
+        masks = face_masks(batch.landmarks, side, side)
+        alpha = replacement_alpha(batch)
+        pixels = correct(pixels, batch.pixels, masks.hull, masks.skin, size, self.photometry, batch.landmarks)
+        pixels = match_grain(pixels, batch.pixels, masks.skin, batch.seeds)
+        problems = [None if value < MAX_COST else "no donor is like enough" for value in cost.tolist()]
+        return Generated(pixels, alpha, problems, [set(row) for row in rows.tolist()])
+
+    def _texture(self, batch: CropBatch, rows: Tensor) -> Tensor:
+        """The mean of the donors' pictures, each bent to one common shape."""
+        side = batch.pixels.shape[-1]
+        landmarks = self.bank.landmarks[rows]
+        shapes = torch.stack([blend_shapes(batch.landmarks, landmarks[:, k], self.shape) for k in range(rows.shape[1])], 1).mean(1)
+        warped = [warp_donors(self.bank.pictures(rows[:, k]), landmarks[:, k], shapes, side) for k in range(rows.shape[1])]
+        return torch.stack(warped).mean(0)

@@ -1,0 +1,1 @@
+"""The bank of faces of nobody: its description, storage, selection and warping."""

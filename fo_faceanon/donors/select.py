@@ -1,0 +1,131 @@
+"""Choosing donors: like the original in everything that a picture is about, unlike it in identity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fo_faceanon.donors.bank import DonorBank
+from fo_faceanon.donors.describe import Description
+
+#: Donors kept by likeness before identity decides.
+SHORTLIST = 40
+#: Of the best in the end, how many the seed chooses from: different seeds give different people.
+FINALISTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionWeights:
+    """How much each kind of likeness counts; squared differences in the units of :class:`Description`, so scaled."""
+
+    shape: float = 1.0
+    expression: float = 0.35
+    pose: float = 0.006
+    light: float = 0.05
+    skin: float = 0.12
+    age: float = 6.0
+    male: float = 3.0
+    glasses: float = 4.0
+    occluded: float = 3.0
+    identity: float = 8.0
+
+
+def _point_weights() -> Tensor:
+    """Eyes and mouth count most (that is expression), then brows and nose; the jaw line least."""
+    weight = torch.ones(68)
+    weight[:17] = 0.4
+    weight[36:48] = 3.0
+    weight[48:68] = 3.0
+    return (weight / weight.mean()).repeat_interleave(2)
+
+
+class DonorIndex:
+    """The bank as one matrix, so that likeness to every donor is one matrix product.
+
+    Args:
+        bank: the donors.
+        weights: of the kinds of likeness.
+    """
+
+    def __init__(self, bank: DonorBank, weights: SelectionWeights | None = None) -> None:
+        self.bank = bank
+        self.weights = weights or SelectionWeights()
+        self._points = (_point_weights() * 100 / 136).sqrt().to(bank.device)
+        self._features = self._embed(bank.description)
+        self._norms = self._features.square().sum(1)
+
+    def _embed(self, d: Description) -> Tensor:
+        w = self.weights
+        child = torch.log((d.age.clamp_min(0) + 8) / 8)  # a year weighs more in a child
+        columns = [
+            d.shape * self._points * w.shape**0.5,
+            d.expression * w.expression**0.5,
+            d.pose * w.pose**0.5,
+            d.light * (w.light / d.light.shape[1] * 3) ** 0.5,
+            d.skin * (w.skin / 3) ** 0.5,
+            child[:, None] * w.age**0.5,
+            d.male[:, None] * w.male**0.5,
+            d.glasses[:, None] * w.glasses**0.5,
+            d.sunglasses[:, None] * (3 * w.glasses) ** 0.5,
+        ]
+        return torch.nan_to_num(torch.cat(columns, 1))
+
+    def costs(self, query: Description) -> Tensor:
+        """``B x M`` unlikeness of each donor row to each query, identity aside."""
+        q = self._embed(query)
+        cost = q.square().sum(1, keepdim=True) + self._norms - 2 * q @ self._features.T
+        covered = self.bank.description.occluded * (1 - query.occluded.clamp(0, 1))[:, None]
+        return cost + self.weights.occluded * covered
+
+    def pick(
+        self,
+        query: Description,
+        seeds: Sequence[int],
+        count: int = 1,
+        exclude: Sequence[set[int]] | None = None,
+        persons: Sequence[str | None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Donor rows for each query.
+
+        Args:
+            query: B faces.
+            seeds: one per face; chooses among the finalists.
+            count: donors per face.
+            exclude: rows that must not be chosen (tried before), per face.
+            persons: secret-keyed person names; a name pulls the choice towards an identity of its own, so that the same
+                person gets look-alike donors in every picture.
+
+        Returns:
+            ``B x count`` rows, and ``B`` the cost of the first of them.
+        """
+        cost = self.costs(query)
+        for i, rows in enumerate(exclude or ()):
+            for row in rows:
+                cost[i, row - row % 2 : row - row % 2 + 2] = torch.inf  # a mirror image is the same person
+        total = min(max(SHORTLIST, 4 * count), cost.shape[1])
+        near, rows = cost.topk(total, largest=False)
+        identity = self.bank.description.identity[rows]
+        score = near + self.weights.identity * torch.einsum("bkd,bd->bk", identity, query.identity)
+        for i, person in enumerate(persons or ()):
+            if person is not None:
+                score[i] -= 4 * self.weights.identity * identity[i] @ _person_vector(person, identity.shape[-1]).to(identity)
+        order = score.sort(1, stable=True).indices
+        order = self._seeded(order, seeds, count, persons)
+        return rows.gather(1, order), near.gather(1, order[:, :1])[:, 0]
+
+    def _seeded(self, order: Tensor, seeds: Sequence[int], count: int, persons: Sequence[str | None] | None) -> Tensor:
+        if count > 1:
+            return order[:, :count]
+        finalists = [0 if persons is not None and persons[i] is not None else seed % FINALISTS for i, seed in enumerate(seeds)]
+        return order.gather(1, torch.tensor(finalists, device=order.device).clamp_max(order.shape[1] - 1)[:, None])
+
+
+def _person_vector(person: str, size: int) -> Tensor:
+    """A unit vector that depends on nothing but the (already secret-keyed) person name."""
+    seed = int.from_bytes(hashlib.blake2b(person.encode(), digest_size=7).digest(), "big")
+    vector = torch.randn(size, generator=torch.Generator().manual_seed(seed))
+    return vector / vector.norm()

@@ -1,0 +1,116 @@
+"""Cutting faces out of images as batched windows, and putting generated windows back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fo_faceanon.faces import CROP_SIDES, CropBatch, Face
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square of one image: ``origin`` (x, y) may be negative, ``side`` is in image pixels, ``size`` in worked pixels."""
+
+    origin: tuple[int, int]
+    side: int
+    size: int
+
+
+def window_of(face: Face) -> Window:
+    """The window that holds a face, its forehead and the soft edge around it."""
+    x0, y0, x1, y1 = face.box
+    if face.landmarks is not None:
+        x0, y0 = face.landmarks.min(0).tolist()
+        x1, y1 = face.landmarks.max(0).tolist()
+        size = max(x1 - x0, y1 - y0)
+        x0, y0, x1, y1 = x0 - 0.16 * size, y0 - 0.42 * size, x1 + 0.16 * size, y1 + 0.16 * size
+    else:
+        wide, high = (x1 - x0) * 0.2, (y1 - y0) * 0.2
+        x0, y0, x1, y1 = x0 - wide, y0 - high, x1 + wide, y1 + high
+    need = max(x1 - x0, y1 - y0, 8.0)
+    size = next((side for side in CROP_SIDES if side >= need), CROP_SIDES[-1])
+    side = max(size, int(np.ceil(need)))
+    return Window((round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)), side, size)
+
+
+def cut_windows(
+    images: Sequence[np.ndarray],
+    faces: Sequence[Face],
+    windows: Sequence[Window],
+    seeds: list[int],
+    persons: list[str | None],
+    device: torch.device | str,
+) -> CropBatch:
+    """A batch of windows of one worked size.
+
+    Args:
+        images: per face, the ``H x W x 3`` uint8 image that it is in.
+        faces: the faces.
+        windows: of the faces; all of one ``size``.
+        seeds: one per face.
+        persons: one per face.
+        device: where the batch goes.
+    """
+    size = windows[0].size
+    pixels, landmarks, boxes = [], [], []
+    for image, face, window in zip(images, faces, windows, strict=True):
+        pixels.append(_cut(image, window))
+        scale = size / window.side
+        shift = np.asarray(window.origin, np.float32) + (0.5 / scale - 0.5)  # pixel centres are at integers
+        points = face.landmarks if face.landmarks is not None else np.full((68, 2), np.nan, np.float32)
+        landmarks.append((points - shift) * scale)
+        boxes.append((np.asarray(face.box, np.float32).reshape(2, 2) - shift) * scale)
+    return CropBatch(
+        pixels=torch.cat(pixels).to(device),
+        landmarks=torch.from_numpy(np.stack(landmarks).astype(np.float32)).to(device),
+        boxes=torch.from_numpy(np.stack(boxes).reshape(-1, 4).astype(np.float32)).to(device),
+        origins=np.array([w.origin for w in windows]),
+        sides=np.array([w.side for w in windows]),
+        seeds=seeds,
+        persons=persons,
+    )
+
+
+def _cut(image: np.ndarray, window: Window) -> Tensor:
+    height, width = image.shape[:2]
+    columns = np.clip(np.arange(window.origin[0], window.origin[0] + window.side), 0, width - 1)
+    rows = np.clip(np.arange(window.origin[1], window.origin[1] + window.side), 0, height - 1)
+    cut = torch.from_numpy(image[rows[:, None], columns[None]]).permute(2, 0, 1)[None].float() / 255
+    if window.side != window.size:
+        cut = F.interpolate(cut, size=(window.size, window.size), mode="bilinear", antialias=True, align_corners=False)
+    return cut
+
+
+def paste_window(canvas: np.ndarray, changed: np.ndarray, window: Window, pixels: Tensor, alpha: Tensor) -> None:
+    """Blends a generated window into an image, in place; pixels where alpha is 0 are not touched.
+
+    Args:
+        canvas: ``H x W x 3`` uint8.
+        changed: ``H x W`` bool; set where alpha is above 0.
+        window: where it belongs.
+        pixels: ``3 x size x size`` in ``[0, 1]``.
+        alpha: ``1 x size x size`` in ``[0, 1]``.
+    """
+    if window.side != window.size:
+        target = (window.side, window.side)
+        pixels = F.interpolate(pixels[None], size=target, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+        alpha = F.interpolate(alpha[None], size=target, mode="bilinear", align_corners=False)[0]
+    height, width = canvas.shape[:2]
+    x, y = window.origin
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + window.side, width), min(y + window.side, height)
+    if left >= right or top >= bottom:
+        return
+    inside = (slice(top - y, bottom - y), slice(left - x, right - x))
+    a = alpha[0][inside].cpu().numpy()
+    new = pixels[:, inside[0], inside[1]].permute(1, 2, 0).cpu().numpy() * 255
+    touched = a > 0
+    region = canvas[top:bottom, left:right]
+    blended = region[touched] * (1 - a[touched][:, None]) + new[touched] * a[touched][:, None]
+    region[touched] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+    changed[top:bottom, left:right] |= touched
