@@ -1,0 +1,205 @@
+"""Building a donor bank: render, describe, drop what is unusable, keep what covers most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from fo_faceanon.donors.bank import INDEX, SIDE, mirror_landmarks, write_bank
+from fo_faceanon.donors.choose import spread, without_duplicates
+from fo_faceanon.donors.describe import Description, FaceDescriber, light_grid, normalised_shape
+from fo_faceanon.donors.steer import Steering
+from fo_faceanon.errors import InputError, OutputError
+from fo_faceanon.faces import Face
+from fo_faceanon.landmarks.dlib68 import Dlib68
+
+#: WebP quality of a stored donor: about 9 KB for 256 x 256 px.
+QUALITY = 82
+#: Identities closer than this (cosine of the guide) are the same person to a bank.
+DUPLICATE = 0.97
+#: The head's box in a rendered picture, in pixels: the generator's faces are aligned.
+_BOX = (46.0, 60.0, 210.0, 240.0)
+#: Fractions of the face that may be covered, by what the parser sees there.
+MAX_HAIR, MAX_HAT, MAX_SUNGLASSES = 0.10, 0.01, 0.5
+#: ``done, total, what``
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A rendered face: its picture as WebP, its latent, its landmarks and a cheap description of it."""
+
+    encoded: bytes
+    latent: np.ndarray
+    landmarks: np.ndarray
+    features: np.ndarray
+    measured: np.ndarray
+
+
+class CandidateReader:
+    """Turns rendered pictures into candidates; None for those without a plausible face."""
+
+    def __init__(self, describer: FaceDescriber) -> None:
+        self._describer = describer
+        self._landmarker = Dlib68()
+
+    @torch.inference_mode()
+    def __call__(self, picture: np.ndarray, latent: np.ndarray) -> Candidate | None:
+        landmarks = self._landmarker(picture, [Face(_BOX)])[0]
+        if landmarks is None or landmarks.min() < 2 or landmarks.max() > SIDE - 3:
+            return None
+        pixels, points = as_tensor(picture), torch.from_numpy(landmarks)[None]
+        found = self._describer.attributes(pixels, points)
+        light, skin = light_grid(pixels, points)
+        if float(found.sunglasses[0]) > MAX_SUNGLASSES:
+            return None
+        left, right = light.view(3, 6, 6)[0, 1:5, :3].mean(), light.view(3, 6, 6)[0, 1:5, 3:].mean()
+        child = torch.log((found.age.clamp_min(0) + 8) / 8)
+        parts = (normalised_shape(points)[0] * 2, found.expression[0] * 0.4, found.pose[0] / 12, child * 2.5, found.male * 1.5)
+        features = torch.cat([*parts, found.glasses * 2, skin[0] / 12, light[0] / 60]).numpy()
+        measured = torch.cat([found.pose[0, :2], found.expression[0], found.age, found.male, skin[0], (left - right)[None]]).numpy()
+        if not (np.isfinite(features).all() and np.isfinite(measured).all()):
+            return None
+        return Candidate(encode_picture(picture), latent.astype(np.float16), landmarks, features, measured)
+
+
+def as_tensor(picture: np.ndarray) -> Tensor:
+    """``1 x 3 x H x W`` float32 in ``[0, 1]`` of an ``H x W x 3`` uint8 picture."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
+
+
+def encode_picture(picture: np.ndarray) -> bytes:
+    """WebP bytes of an RGB picture."""
+    done, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    if not done:
+        raise OutputError("this OpenCV cannot write WebP: install opencv-python-headless again")
+    return data.tobytes()
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    """The RGB picture that :func:`encode_picture` wrote."""
+    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def render_candidates(count: int, seed: int, describer: FaceDescriber, progress: Progress) -> list[Candidate]:
+    """Candidates from the generator: three fifths at random, the rest steered towards what is rare among those."""
+    from fo_faceanon.donors.render import Generator
+
+    generator, reader = Generator(), CandidateReader(describer)
+    first = count * 3 // 5
+    found: list[Candidate] = []
+
+    def add(latents: np.ndarray) -> None:
+        for latent, picture in zip(latents, generator.render(latents), strict=True):
+            candidate = reader(picture, latent)
+            if candidate is not None:
+                found.append(candidate)
+
+    for start in range(0, count, 100):
+        latents = np.stack([generator.latent(seed * 10**7 + i) for i in range(start, min(start + 100, count))])
+        if start >= first and len(found) > 600:
+            latents = _steering(found, first).steer(latents, seed + start)
+        add(latents)
+        progress(min(start + 100, count), count, "rendering")
+    return found
+
+
+def _steering(found: list[Candidate], first: int) -> Steering:
+    known = found[:first]
+    return Steering(np.stack([c.latent for c in known]).astype(np.float64), np.stack([c.measured for c in known]).astype(np.float64))
+
+
+def choose_candidates(candidates: list[Candidate], size: int, seed: int, progress: Progress) -> list[Candidate]:
+    """The candidates that go into the bank: unoccluded, and covering what faces look like."""
+    features = torch.from_numpy(np.stack([c.features for c in candidates]))
+    short = [candidates[i] for i in spread(features, int(size * 1.5), seed=seed).tolist()]
+    clean = list(_unoccluded(short, progress))
+    if len(clean) <= size:
+        return clean
+    features = torch.from_numpy(np.stack([c.features for c in clean]))
+    return [clean[i] for i in spread(features, size, seed=seed).tolist()]
+
+
+def _unoccluded(candidates: list[Candidate], progress: Progress) -> Iterator[Candidate]:
+    from fo_faceanon.donors.occlusion import OcclusionParser
+
+    parser = OcclusionParser()
+    for number, candidate in enumerate(candidates):
+        hair, hat = parser(decode_picture(candidate.encoded), candidate.landmarks)
+        if hair <= MAX_HAIR and hat <= MAX_HAT:
+            yield candidate
+        if number % 50 == 0:
+            progress(number, len(candidates), "parsing")
+    progress(len(candidates), len(candidates), "parsing")
+
+
+def describe_bank(chosen: list[Candidate], describer: FaceDescriber, progress: Progress) -> tuple[list[bytes], Tensor, Description]:
+    """Everything a bank stores: pictures, landmarks and descriptions of the pictures and of their mirror images."""
+    parts: list[Description] = []
+    marks: list[Tensor] = []
+    for number, candidate in enumerate(chosen):
+        pixels = as_tensor(decode_picture(candidate.encoded))
+        points = torch.from_numpy(candidate.landmarks)[None]
+        both = torch.cat([pixels, pixels.flip(-1)])
+        marks.append(torch.cat([points, mirror_landmarks(points)]))
+        parts.append(describer(both, marks[-1]))
+        if number % 50 == 0:
+            progress(number, len(chosen), "describing")
+    progress(len(chosen), len(chosen), "describing")
+    description = Description.cat(parts)
+    kept = without_duplicates(description.identity[::2], DUPLICATE)
+    rows = torch.stack([2 * kept, 2 * kept + 1], 1).flatten()
+    return [chosen[i].encoded for i in kept.tolist()], torch.cat(marks)[rows], description[rows]
+
+
+def build_bank(out: Path | str, size: int = 3800, candidates: int = 20000, seed: int = 1, progress: Progress | None = None) -> Path:
+    """Renders and writes a donor bank.
+
+    Args:
+        out: its folder; must not hold a bank.
+        size: donors wanted.
+        candidates: faces rendered to choose from; at least ``size``.
+        seed: another seed gives other people.
+        progress: called with ``done, total, what``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the numbers make no sense.
+        OutputError: the folder holds a bank already.
+        WeightsError: OpenVINO, the generator or the face parser is missing.
+    """
+    folder = Path(out)
+    if (folder / INDEX).exists():
+        raise OutputError(f"{folder} holds a donor bank already: choose another folder, or remove it first")
+    if not 1 <= size <= candidates:
+        raise InputError(f"size must be between 1 and the number of candidates ({candidates}), but got {size}")
+    report = progress or (lambda done, total, what: None)
+    describer = FaceDescriber()
+    rendered = render_candidates(candidates, seed, describer, report)
+    return finish_bank(folder, rendered, size, seed, describer, report, candidates)
+
+
+def finish_bank(
+    folder: Path, rendered: Iterable[Candidate], size: int, seed: int, describer: FaceDescriber, report: Progress, rendered_count: int
+) -> Path:
+    """Chooses among rendered candidates and writes the bank."""
+    chosen = choose_candidates(list(rendered), size, seed, report)
+    encoded, landmarks, description = describe_bank(chosen, describer, report)
+    card: dict[str, object] = {
+        "donors": len(encoded),
+        "rendered": rendered_count,
+        "seed": seed,
+        "generator": "MobileStyleGAN FFHQ",
+        "licence": "Apache-2.0 code; FFHQ lineage: treat as non-commercial",
+        "side": SIDE,
+    }
+    write_bank(folder, encoded, landmarks, description, card)
+    return folder

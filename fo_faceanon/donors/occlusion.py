@@ -1,0 +1,35 @@
+"""What covers a donor's face: hair over the brow, hats, as a face parser sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fo_faceanon.networks.bisenet import CLASSES, load_bisenet
+from fo_faceanon.photometry.skin import face_masks
+from fo_faceanon.weights import require_weight
+
+#: Side at which faces are parsed, in pixels.
+_SIDE = 256
+
+
+class OcclusionParser:
+    """Parses faces with BiSeNet.
+
+    Raises:
+        WeightsError: the parser's weights are missing.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._net = load_bisenet(require_weight("bisenet", "79999_iter.pth")).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, picture: np.ndarray, landmarks: np.ndarray) -> tuple[float, float]:
+        """Fractions of the face and forehead that are hair, and that are hat, of a ``256 x 256 x 3`` uint8 picture."""
+        pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float().to(self.device) / 255
+        labels = self._net(pixels).argmax(1)
+        face = face_masks(torch.from_numpy(landmarks)[None].to(self.device), *picture.shape[:2]).hull[:, 0]
+        total = face.sum().clamp_min(1)
+        hair, hat = (((labels == CLASSES.index(name)) * face).sum() / total for name in ("hair", "hat"))
+        return float(hair), float(hat)
