@@ -24,7 +24,7 @@ QUALITY = 82
 #: Identities closer than this (cosine of the guide) are the same person to a bank.
 DUPLICATE = 0.97
 #: The head's box in a rendered picture, in pixels: the generator's faces are aligned.
-_BOX = (46.0, 60.0, 210.0, 240.0)
+_BOX = (40.0, 44.0, 216.0, 236.0)
 #: Fractions of the face that may be covered, by what the parser sees there.
 MAX_HAIR, MAX_HAT, MAX_SUNGLASSES = 0.10, 0.01, 0.5
 #: ``done, total, what``

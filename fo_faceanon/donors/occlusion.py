@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fo_faceanon.networks.bisenet import CLASSES, load_bisenet
+from fo_faceanon.networks.bisenet import CLASSES, BiSeNet
 from fo_faceanon.photometry.skin import face_masks
 from fo_faceanon.weights import require_weight
 
@@ -22,7 +22,9 @@ class OcclusionParser:
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        self._net = load_bisenet(require_weight("bisenet", "79999_iter.pth")).to(self.device)
+        self._net = BiSeNet()
+        self._net.load_state_dict(torch.load(require_weight("bisenet", "79999_iter.pth"), map_location="cpu", weights_only=True))
+        self._net.eval().to(self.device)
 
     @torch.inference_mode()
     def __call__(self, picture: np.ndarray, landmarks: np.ndarray) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from fo_faceanon.errors import WeightsError
 from fo_faceanon.weights import require_weight
 
 #: The part of the 512 px picture that is kept: the head, without most of the background.
-_CROP = slice(72, 440)
+_ROWS, _COLUMNS = slice(112, 480), slice(72, 440)
 #: Range of the truncation: lower is more typical, higher more diverse (Karras et al. 2019, section B).
 TRUNCATION = (0.7, 1.0)
 _NAME = "mobilestylegan-ffhq"
@@ -25,11 +25,15 @@ _NAME = "mobilestylegan-ffhq"
 class Generator:
     """Latents to pictures, on the CPU, two at a time or as many as there are cores.
 
+    Args:
+        whole: keep the whole 512 px frame instead of the 256 px head.
+
     Raises:
         WeightsError: OpenVINO or the generator's weights are missing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
+        self._finish = _frame if whole else _head
         try:
             import openvino
         except ImportError:
@@ -56,10 +60,10 @@ class Generator:
         return self.mean + random.uniform(*TRUNCATION) * (mapped - self.mean)
 
     def render(self, latents: np.ndarray) -> Iterator[np.ndarray]:
-        """``256 x 256 x 3`` uint8 pictures of ``N x 512`` latents, in order."""
+        """``256 x 256 x 3`` (or ``512 x 512 x 3``) uint8 pictures of ``N x 512`` latents, in order."""
         done: dict[int, np.ndarray] = {}
         queue = self._queue_type(self._synthesis, self._streams)
-        queue.set_callback(lambda request, number: done.__setitem__(number, _picture(request.get_output_tensor().data)))
+        queue.set_callback(lambda request, number: done.__setitem__(number, self._finish(request.get_output_tensor().data)))
         following = 0
         for number, latent in enumerate(latents):
             queue.start_async({0: latent[None].astype(np.float32)}, number)
@@ -79,7 +83,10 @@ def _half_size(openvino: Any, model: Any) -> Any:
     return openvino.Model([node.output(0)], model.get_parameters(), "half_size")
 
 
-def _picture(bands: np.ndarray) -> np.ndarray:
-    low = bands[0, :3, _CROP, _CROP]  # of an orthonormal Haar transform: twice the mean of 2 x 2 pixels in [-1, 1]
-    pixels = np.clip(low * 63.75 + 127.5, 0, 255).transpose(1, 2, 0)
-    return np.rint(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)).astype(np.uint8)
+def _frame(bands: np.ndarray) -> np.ndarray:
+    low = bands[0, :3]  # of an orthonormal Haar transform: twice the mean of 2 x 2 pixels in [-1, 1]
+    return np.rint(np.clip(low * 63.75 + 127.5, 0, 255)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _head(bands: np.ndarray) -> np.ndarray:
+    return cv2.resize(_frame(bands)[_ROWS, _COLUMNS], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
