@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ class _Reader:
 def _layer(reader: _Reader) -> DlibLayer:
     """The layer at the reader's position, without the state that only training needs."""
     tag = reader.string()
-    params, settings = np.empty(0, np.float32), ()
+    params = np.empty(0, np.float32)
+    settings: tuple[int, ...] = ()
     if tag == "con_4":
         params = reader.tensor()
         settings = reader.integers(7)  # filters, height, width, stride y, stride x, padding y, padding x
@@ -157,14 +159,14 @@ class DlibResNet(nn.Module):
 
     def __init__(self, layers: list[DlibLayer]) -> None:
         super().__init__()
-        convs = [pair for pair in zip(layers, layers[1:], strict=False) if pair[0].tag == "con_4"]
+        convs = [pair for pair in pairwise(layers) if pair[0].tag == "con_4"]
         channels = 3
         modules = []
         for conv, affine in convs:
             modules.append(_convolution(conv, affine, channels))
             channels = conv.settings[0]
         self.stem = modules[0]
-        downs = [before.tag == "avg_pool_2" for before, layer in zip(layers, layers[1:], strict=False) if layer.tag == "add_prev_"]
+        downs = [before.tag == "avg_pool_2" for before, layer in pairwise(layers) if layer.tag == "add_prev_"]
         pairs = zip(modules[1::2], modules[2::2], downs, strict=True)
         self.blocks = nn.Sequential(*(DlibResidual(*pair) for pair in pairs))
         outputs, inputs = layers[-1].settings
