@@ -1,0 +1,1 @@
+"""The commands of ``fo-faceanon``, one module each, imported when used."""
