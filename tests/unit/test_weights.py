@@ -88,7 +88,12 @@ def test_altered_weights_are_refused_even_after_a_good_look(cache: Path, tiny: W
 def test_files_are_hashed_once(cache: Path, tiny: Weight, monkeypatch: pytest.MonkeyPatch) -> None:
     put(cache / "tiny", "a.bin", "b.bin")
     calls = []
-    monkeypatch.setattr(weights, "file_sha256", lambda path: calls.append(path) or digest(Path(path).read_bytes()))
+
+    def hashed(path: str) -> str:
+        calls.append(path)
+        return digest(Path(path).read_bytes())
+
+    monkeypatch.setattr(weights, "file_sha256", hashed)
     for _ in range(3):
         require_weight("tiny")
     assert len(calls) == 2

@@ -114,7 +114,7 @@ def test_interruption_leaves_nothing(cache: Path, monkeypatch, error: BaseExcept
     class Broken(io.BytesIO):
         headers: dict[str, str] = {}  # noqa: RUF012
 
-        def read(self, size: int = -1) -> bytes:
+        def read(self, size: int | None = -1) -> bytes:
             if self.tell():
                 raise error
             return super().read(100)
