@@ -22,7 +22,7 @@ LIGHTS = ("lowpass", "intrinsic", "harmonics", "none")
 #: Longer side of the grid on which light is estimated. All that is transferred is smooth, so enlarging it loses nothing.
 GRID = 96
 #: How much of a change of colour (not of brightness) spares eyes, brows and mouth: a skin tone must not dye the white of the eyes.
-_SPARED = 0.6
+_SPARED = 0.35
 
 
 @dataclass(frozen=True)
