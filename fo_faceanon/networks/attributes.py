@@ -1,0 +1,57 @@
+"""A small residual network that reads expression, pose and a few attributes from an aligned face crop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: Side of the aligned crop, in pixels.
+CROP_SIDE = 80
+#: Output name -> number of values, in the order of the output vector.
+HEADS = {"blendshapes": 52, "pose": 3, "age": 1, "male": 1, "glasses": 1, "sunglasses": 1, "occluded": 1}
+#: Pose is learnt in units of this many degrees, age in units of this many years from this age.
+POSE_UNIT, AGE_UNIT, AGE_ORIGIN = 20.0, 20.0, 35.0
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut (He et al. 2016); halves the side where ``stride`` is 2."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.act = nn.ReLU()
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``B x C x H x W`` to ``B x C' x H/stride x W/stride``."""
+        return self.act(self.norm2(self.conv2(self.act(self.norm1(self.conv1(x))))) + self.shortcut(x))
+
+
+class AttributeCNN(nn.Module):
+    """Aligned crops to raw outputs.
+
+    The last feature map (5 x 5) is flattened after a 1 x 1 reduction, not averaged: where the mouth and the eyes are is known
+    in an aligned crop, and expression is read there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.ReLU())
+        self.body = nn.Sequential(Residual(24, 48, 2), Residual(48, 96, 2), Residual(96, 96), Residual(96, 160, 2))
+        self.reduce = nn.Sequential(nn.Conv2d(160, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
+        self.head = nn.Sequential(nn.Linear(24 * 25 + 160, 160), nn.ReLU(), nn.Dropout(0.1), nn.Linear(160, sum(HEADS.values())))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """``B x 3 x 80 x 80`` crops in ``[0, 1]`` to ``B x 60`` raw values, split by :data:`HEADS` (logits where probabilities)."""
+        features = self.body(self.stem(crops * 4.0 - 2.0))
+        return self.head(torch.cat([self.reduce(features).flatten(1), features.mean((2, 3))], 1))
+
+
+def split_heads(raw: Tensor) -> dict[str, Tensor]:
+    """``B x 60`` raw values by name: ``B x n``."""
+    return dict(zip(HEADS, raw.split(list(HEADS.values()), 1), strict=True))

@@ -1,0 +1,226 @@
+"""The attribute network: geometry, independence of faces, faults, and what it says about two well-known photographs."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fo_faceanon.attributes import BLENDSHAPES, WEIGHTS, AttributeNet
+from fo_faceanon.errors import InputError, WeightsError
+from fo_faceanon.faces import apply_affine, warp_affine
+from fo_faceanon.training.attributes_data import crop_template, pose_of_matrix
+from fo_faceanon.training.train_attributes import augment, correlation, cut, mirror_blendshapes, plain, roc_area
+
+#: Index permutation that mirrors 68 landmarks.
+MIRROR = [
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def net() -> AttributeNet:
+    torch.set_num_threads(2)
+    return AttributeNet()
+
+
+def _landmarks(pixels: np.ndarray) -> Tensor:
+    dlib = pytest.importorskip("dlib")
+    spec = importlib.util.find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the package that carries dlib's predictor is not installed")
+    file = Path(spec.submodule_search_locations[0]) / "models/shape_predictor_68_face_landmarks.dat"
+    box = dlib.get_frontal_face_detector()(pixels, 0)[0]
+    return torch.tensor([[p.x, p.y] for p in dlib.shape_predictor(str(file))(pixels, box).parts()], dtype=torch.float32)
+
+
+def _example(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+    crop = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+    return crop, _landmarks(pixels)[None]
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> tuple[Tensor, Tensor]:
+    from skimage.data import astronaut
+
+    return _example(np.ascontiguousarray(astronaut()[:320, 60:380]))
+
+
+@pytest.fixture(scope="module")
+def hopper() -> tuple[Tensor, Tensor]:
+    from matplotlib.cbook import get_sample_data
+    from PIL import Image
+
+    return _example(np.asarray(Image.open(str(get_sample_data("grace_hopper.jpg", asfileobj=False))).convert("RGB")))
+
+
+def test_names_are_complete_and_mirror_in_pairs() -> None:
+    assert len(BLENDSHAPES) == len(set(BLENDSHAPES)) == 52
+    assert BLENDSHAPES[0] == "_neutral"
+    order = mirror_blendshapes()
+    assert torch.equal(order[order], torch.arange(52))
+    assert BLENDSHAPES[order[BLENDSHAPES.index("eyeBlinkLeft")]] == "eyeBlinkRight"
+    assert int((order == torch.arange(52)).sum()) == 12
+
+
+def test_weights_are_small_and_recorded() -> None:
+    assert WEIGHTS.stat().st_size < 3_000_000
+    entry = json.loads((WEIGHTS.parent / "bundled.json").read_text())[WEIGHTS.name]
+    assert entry["sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+
+
+def test_known_photographs(net: AttributeNet, astronaut: tuple[Tensor, Tensor], hopper: tuple[Tensor, Tensor]) -> None:
+    young, old = net(*astronaut), net(*hopper)
+    smile = BLENDSHAPES.index("mouthSmileLeft")
+    assert young.blendshapes[0, smile] > 0.6
+    assert young.blendshapes[0, BLENDSHAPES.index("eyeBlinkLeft")] < 0.35
+    assert young.male[0] < 0.5
+    assert 22 < young.age[0] < 48
+    assert old.age[0] > young.age[0] + 10
+    assert young.glasses[0] < 0.5 < old.glasses[0]
+    assert young.sunglasses[0] < 0.5
+    assert old.sunglasses[0] < 0.5
+
+
+def test_mirrored_picture(net: AttributeNet, astronaut: tuple[Tensor, Tensor]) -> None:
+    crop, points = astronaut
+    flipped = points[:, MIRROR].clone()
+    flipped[..., 0] = crop.shape[-1] - 1 - flipped[..., 0]
+    plain_face, mirrored = net(crop, points), net(crop.flip(-1), flipped)
+    sign = torch.tensor([-1.0, 1.0, -1.0])
+    assert (mirrored.pose - plain_face.pose * sign).abs().max() < 6
+    assert (mirrored.blendshapes[:, mirror_blendshapes()] - plain_face.blendshapes).abs().mean() < 0.04
+
+
+def test_turned_picture_turns_only_the_roll(net: AttributeNet, astronaut: tuple[Tensor, Tensor]) -> None:
+    crop, points = astronaut
+    angle = np.radians(25)
+    linear = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float32)
+    centre = points.mean(1)[0]
+    matrix = torch.cat([linear, (centre - linear @ centre)[:, None]], 1)[None]
+    turned = net(warp_affine(crop, matrix, crop.shape[-1]), apply_affine(matrix, points))
+    straight = net(crop, points)
+    difference = turned.pose - straight.pose
+    assert abs(float(difference[0, 2]) - 25) < 2
+    assert difference[0, :2].abs().max() < 2
+    assert (turned.blendshapes - straight.blendshapes).abs().max() < 0.1
+
+
+def test_faces_do_not_depend_on_their_batch(net: AttributeNet, astronaut: tuple[Tensor, Tensor]) -> None:
+    crop, points = astronaut
+    small = torch.nn.functional.interpolate(crop, scale_factor=0.4, mode="bilinear", antialias=True, align_corners=False)
+    canvas = torch.zeros_like(crop)
+    canvas[..., : small.shape[-2], : small.shape[-1]] = small
+    alone = net(canvas, points * 0.4)
+    unknown = torch.full_like(points, torch.nan)
+    together = net(torch.cat([crop, canvas, crop]), torch.cat([points, points * 0.4, unknown]))
+    assert torch.allclose(together.expression[1], alone.expression[0], atol=1e-4)
+    assert torch.allclose(together.pose[0], net(crop, points).pose[0], atol=1e-3)
+    for name in ("blendshapes", "pose", "age", "male", "glasses", "sunglasses", "occluded", "expression"):
+        assert getattr(together, name)[2].isnan().all(), name
+        assert getattr(together, name)[:2].isfinite().all(), name
+
+
+def test_one_unknown_landmark_is_enough(net: AttributeNet, astronaut: tuple[Tensor, Tensor]) -> None:
+    crop, points = astronaut
+    points = points.clone()
+    points[0, 60, 1] = torch.nan
+    assert net(crop, points).age.isnan().all()
+
+
+def test_no_faces(net: AttributeNet) -> None:
+    found = net(torch.zeros(0, 3, 64, 64), torch.zeros(0, 68, 2))
+    assert len(found) == 0
+    assert found.blendshapes.shape == (0, 52)
+    assert found.expression.shape[1] == len(net.index)
+
+
+@pytest.mark.parametrize(("crops", "points"), [((2, 1, 64, 64), (2, 68, 2)), ((2, 3, 64, 64), (1, 68, 2)), ((2, 3, 64, 64), (2, 5, 2))])
+def test_wrong_shapes_are_refused(net: AttributeNet, crops: tuple[int, ...], points: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="B x 68 x 2"):
+        net(torch.zeros(crops), torch.zeros(points))
+
+
+def test_missing_broken_and_foreign_weights(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(WeightsError, match="cannot read"):
+        AttributeNet(weights=tmp_path / "none.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"not a file of tensors")
+    with pytest.raises(WeightsError, match="cannot read"):
+        AttributeNet(weights=tmp_path / "broken.safetensors")
+    save_file({"weight": torch.zeros(3)}, str(tmp_path / "foreign.safetensors"))
+    with pytest.raises(WeightsError, match="lacks"):
+        AttributeNet(weights=tmp_path / "foreign.safetensors")
+
+
+def _rotation(axis: int, degrees: float) -> np.ndarray:
+    angle = np.radians(degrees)
+    matrix = np.eye(4)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[i, j], matrix[j, i] = -np.sin(angle), np.sin(angle)
+    return matrix
+
+
+def test_pose_of_matrix_reads_its_own_angles() -> None:
+    yaw, pitch, roll = 31.0, -12.0, 17.0
+    matrix = _rotation(2, -roll) @ _rotation(1, yaw) @ _rotation(0, -pitch)
+    assert np.allclose(pose_of_matrix(matrix), (yaw, pitch, roll))
+    assert (matrix[:3, :3] @ [0, 0, 1])[0] > 0  # the nose points to image right
+
+
+def test_training_crop_is_the_inference_crop(net: AttributeNet, astronaut: tuple[Tensor, Tensor]) -> None:
+    from fo_faceanon.faces import estimate_similarity
+
+    crop, points = astronaut
+    stored = warp_affine(crop, estimate_similarity(points, crop_template(net.template)), 112)
+    network = net.align(crop, estimate_similarity(points, net.template))
+    assert (plain((stored * 255).round().byte()) - network).abs().mean() < 0.01
+
+
+def test_cut_moves_as_it_says() -> None:
+    stored = torch.zeros(1, 3, 112, 112, dtype=torch.uint8)
+    stored[0, :, 40:43, 70:73] = 255  # stored (71, 41) is network (53.59, 26.23): 14.1 right of and 13.3 above the centre
+    none = torch.zeros(1, dtype=torch.bool)
+
+    def peak(**change: Tensor) -> np.ndarray:
+        values = {"scale": torch.ones(1), "angle": torch.zeros(1), "shift": torch.zeros(1, 2), "mirror": none} | change
+        weight = cut(stored, **values)[0, 0].numpy()
+        y, x = np.mgrid[:80, :80]
+        return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum() - 39.5
+
+    assert np.allclose(peak(), (14.09, -13.18), atol=0.1)
+    assert np.allclose(peak(angle=torch.tensor([np.pi / 2])), (13.18, 14.09), atol=0.1)  # clockwise: above goes right
+    assert np.allclose(peak(shift=torch.tensor([[3.0, -2.0]])), (17.09, -15.18), atol=0.1)
+    assert np.allclose(peak(mirror=~none), (-14.09, -13.18), atol=0.1)
+    assert np.allclose(peak(scale=torch.tensor([1.5])), (21.1, -19.8), atol=0.2)
+
+
+def test_augmentation_moves_labels_with_pixels() -> None:
+    stored = torch.randint(0, 256, (16, 3, 112, 112), dtype=torch.uint8)
+    shapes = torch.rand(16, 52)
+    pose = torch.tensor([[20.0, 5.0, 0.0]]).expand(16, 3)
+    crops, targets = augment(stored, {"blendshapes": shapes, "pose": pose}, torch.Generator().manual_seed(1))
+    mirrored = targets["pose"][:, 0] < 0
+    assert 0 < mirrored.sum() < 16
+    assert torch.equal(targets["blendshapes"][mirrored], shapes[mirrored][:, mirror_blendshapes()])
+    assert torch.equal(targets["blendshapes"][~mirrored], shapes[~mirrored])
+    assert (targets["pose"][:, 1] == 5).all()
+    assert 0 < targets["pose"][:, 2].abs().max() <= 8
+    assert crops.shape == (16, 3, 80, 80)
+
+
+def test_figures_agree_with_references() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(50, 3)), rng.normal(size=(50, 3))
+    expected = [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)]
+    assert np.allclose(correlation(torch.from_numpy(a), torch.from_numpy(b)), expected)
+    assert roc_area(torch.tensor([0.9, 0.4, 0.4, 0.1]), torch.tensor([True, True, False, False])) == 0.875
