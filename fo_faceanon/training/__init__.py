@@ -1,0 +1,1 @@
+"""Data preparation and training of the networks that this package ships."""
