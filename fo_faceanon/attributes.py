@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fo_faceanon.errors import InputError, WeightsError
 from fo_faceanon.faces import estimate_similarity, warp_affine
-from fo_faceanon.networks.attributes import AGE_ORIGIN, AGE_UNIT, CROP_SIDE, POSE_UNIT, AttributeCNN, split_heads
+from fo_faceanon.networks.attributes import AGE_ORIGIN, AGE_UNIT, CROP_SIDE, HEADS, POSE_UNIT, AttributeCNN, split_heads
 
 #: The bundled weights; see ``data/attributes.md``.
 WEIGHTS = Path(__file__).parent / "data" / "attributes.safetensors"
@@ -40,6 +40,7 @@ class FaceAttributes:
         glasses: ``B`` probability of glasses of any kind.
         sunglasses: ``B`` probability of glasses that hide the eyes.
         occluded: ``B`` probability that hair, a hat or a hand covers part of brows or face.
+        beard: ``B`` probability of a beard or moustache; stubble is undecided.
         expression: ``B x E`` for matching: the blendshapes that the network can tell, standardised over its training faces, so that
             Euclidean distances compare expressions.
     """
@@ -51,6 +52,7 @@ class FaceAttributes:
     glasses: Tensor
     sunglasses: Tensor
     occluded: Tensor
+    beard: Tensor
     expression: Tensor
 
     def __len__(self) -> int:
@@ -101,7 +103,8 @@ class AttributeNet:
         landmarks = landmarks.to(self.device, torch.float32)
         known = landmarks.isfinite().all((1, 2))
         matrix = estimate_similarity(torch.where(known[:, None, None], landmarks, self.template), self.template)
-        raw = torch.cat([self.net(part) for part in self.align(crops, matrix).split(BATCH)]) if len(crops) else crops.new_zeros(0, 60)
+        parts = [self.net(part) for part in self.align(crops, matrix).split(BATCH)] if len(crops) else []
+        raw = torch.cat(parts) if parts else crops.new_zeros(0, sum(HEADS.values()))
         return self._describe(torch.where(known[:, None], raw, torch.nan), matrix)
 
     def align(self, crops: Tensor, matrix: Tensor) -> Tensor:
@@ -128,6 +131,7 @@ class AttributeNet:
             glasses=heads["glasses"][:, 0].sigmoid(),
             sunglasses=heads["sunglasses"][:, 0].sigmoid(),
             occluded=heads["occluded"][:, 0].sigmoid(),
+            beard=heads["beard"][:, 0].sigmoid(),
             expression=(blendshapes[:, self.index] - self.mean) / self.std,
         )
 

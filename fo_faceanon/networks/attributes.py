@@ -8,7 +8,7 @@ from torch import Tensor, nn
 #: Side of the aligned crop, in pixels.
 CROP_SIDE = 80
 #: Output name -> number of values, in the order of the output vector.
-HEADS = {"blendshapes": 52, "pose": 3, "age": 1, "male": 1, "glasses": 1, "sunglasses": 1, "occluded": 1}
+HEADS = {"blendshapes": 52, "pose": 3, "age": 1, "male": 1, "glasses": 1, "sunglasses": 1, "occluded": 1, "beard": 1}
 #: Pose is learnt in units of this many degrees, age in units of this many years from this age.
 POSE_UNIT, AGE_UNIT, AGE_ORIGIN = 20.0, 20.0, 35.0
 
@@ -47,11 +47,11 @@ class AttributeCNN(nn.Module):
         self.head = nn.Sequential(nn.Linear(24 * 25 + 160, 160), nn.ReLU(), nn.Dropout(0.1), nn.Linear(160, sum(HEADS.values())))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """``B x 3 x 80 x 80`` crops in ``[0, 1]`` to ``B x 60`` raw values, split by :data:`HEADS` (logits where probabilities)."""
+        """``B x 3 x 80 x 80`` crops in ``[0, 1]`` to ``B x 61`` raw values, split by :data:`HEADS` (logits where probabilities)."""
         features = self.body(self.stem(crops * 4.0 - 2.0))
         return self.head(torch.cat([self.reduce(features).flatten(1), features.mean((2, 3))], 1))
 
 
 def split_heads(raw: Tensor) -> dict[str, Tensor]:
-    """``B x 60`` raw values by name: ``B x n``."""
+    """``B x 61`` raw values by name: ``B x n``."""
     return dict(zip(HEADS, raw.split(list(HEADS.values()), 1), strict=True))

@@ -85,6 +85,7 @@ def test_known_photographs(net: AttributeNet, astronaut: tuple[Tensor, Tensor], 
     assert 22 < young.age[0] < 48
     assert old.age[0] > young.age[0] + 10
     assert young.glasses[0] < 0.5 < old.glasses[0]
+    assert young.beard[0] < 0.5
     assert young.sunglasses[0] < 0.5
     assert old.sunglasses[0] < 0.5
 
@@ -123,7 +124,7 @@ def test_faces_do_not_depend_on_their_batch(net: AttributeNet, astronaut: tuple[
     together = net(torch.cat([crop, canvas, crop]), torch.cat([points, points * 0.4, unknown]))
     assert torch.allclose(together.expression[1], alone.expression[0], atol=1e-4)
     assert torch.allclose(together.pose[0], net(crop, points).pose[0], atol=1e-3)
-    for name in ("blendshapes", "pose", "age", "male", "glasses", "sunglasses", "occluded", "expression"):
+    for name in ("blendshapes", "pose", "age", "male", "glasses", "sunglasses", "occluded", "beard", "expression"):
         assert getattr(together, name)[2].isnan().all(), name
         assert getattr(together, name)[:2].isfinite().all(), name
 
