@@ -29,7 +29,7 @@ from fo_faceanon.training.parse_faces import soft_labels
 #: The set that no face is trained on.
 UNSEEN = "us_officials"
 #: Names of pictures of men, by set, labelled by eye: with and without beard; stubble is left out.
-BEARDS = Path(__file__).parent / "beards.json"
+BEARDS = Path(__file__).parents[1] / "data" / "beards.json"
 BINARY = ("male", "glasses", "sunglasses", "occluded", "beard")
 #: Loss weights; blendshapes are the purpose, the rest must not drown them.
 WEIGHTS = {"blendshapes": 1.0, "pose": 1.0, "age": 0.5, "male": 0.3, "glasses": 0.3, "sunglasses": 0.2, "occluded": 0.3, "beard": 0.3}
