@@ -28,8 +28,8 @@ def apply_gain(rgb: Tensor, root: Tensor) -> Tensor:
     """Multiplies the light of gamma-encoded pixels without leaving the encoding: no power per pixel.
 
     Above the curve's linear toe, ``srgb(g * linear(v)) = r * (v + 0.055) - 0.055`` exactly, with ``r = g ** (1 / 2.4)``. In
-    the toe the offset of 0.055 fades to 0 with ``v``, so that black stays black; that is within half a grey level of the
-    exact curve for gains from 1/3 to 3.
+    the toe it is ``g * v``; both are one line each, and which one holds is a bound on the offset of 0.055. That is within 0.7
+    of a grey level of the exact curve for gains from 1/3 to 3, and within half of one from 1/3 to 2.
 
     Args:
         rgb: values in ``[0, 1]``.
@@ -38,7 +38,8 @@ def apply_gain(rgb: Tensor, root: Tensor) -> Tensor:
     Returns:
         Unclipped values: gains above 1 can leave ``[0, 1]``.
     """
-    offset = (rgb * (0.055 / 0.03)).clamp_(max=0.055)
+    # the lines r (v + o) - o with o = k v have the slope g where k = (g - r) / (r - 1), which is nearly linear in r
+    offset = (root * 1.5 - 0.25).mul(rgb).clamp_(max=0.055)
     return (rgb + offset).mul_(root).sub_(offset)
 
 

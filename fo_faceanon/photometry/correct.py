@@ -20,7 +20,7 @@ from fo_faceanon.photometry.pyramid import blend_bands
 
 LIGHTS = ("lowpass", "intrinsic", "harmonics", "none")
 #: Longer side of the grid on which light is estimated. All that is transferred is smooth, so enlarging it loses nothing.
-GRID = 96
+GRID = 128
 #: How much of a change of colour (not of brightness) spares eyes, brows and mouth: a skin tone must not dye the white of the eyes.
 _SPARED = 0.35
 
