@@ -1,0 +1,117 @@
+"""Where the benchmarks' pictures come from: LFW, folders, any method of ours, and the baselines beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+#: A way to anonymize: pictures and the landmarks of their main faces in, pictures out.
+Anonymize = Callable[[Sequence[np.ndarray], Sequence[np.ndarray | None]], list[np.ndarray]]
+
+
+def shared_folder() -> Path:
+    """Where the evaluation images lie: ``FACEANON_SHARED``, else ``../shared`` beside the checkout."""
+    folder = Path(os.environ.get("FACEANON_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    if not (folder / "data" / "eval").is_dir():
+        raise SystemExit(f"no evaluation images under {folder}; set FACEANON_SHARED to the folder that holds data/eval")
+    return folder
+
+
+def read_tar(name: str, limit: int | None = None) -> dict[str, np.ndarray]:
+    """``H x W x 3`` uint8 pictures of one evaluation set by file name, in order."""
+    pictures = {}
+    with tarfile.open(shared_folder() / "data" / "eval" / f"{name}.tar") as archive:
+        for member in archive:
+            if member.isfile() and member.name.lower().endswith(IMAGE_SUFFIXES):
+                pictures[member.name] = decode(archive.extractfile(member).read())  # type: ignore[union-attr]
+                if len(pictures) == limit:
+                    break
+    return pictures
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Oriented RGB pixels of an encoded picture."""
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+
+
+def read_folder(folder: Path) -> dict[str, np.ndarray]:
+    """Pictures of a folder by relative path without suffix, which an anonymizer may have changed."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    return {str(p.relative_to(folder).with_suffix("")): decode(p.read_bytes()) for p in paths}
+
+
+def from_folder(folder: Path, names: Sequence[str]) -> Anonymize:
+    """Pictures that another tool anonymized, in the order of ``names``; a missing one is an error, never left out."""
+
+    def anonymize(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        found = read_folder(folder)
+        stems = [str(Path(name).with_suffix("")) for name in names]
+        missing = [stem for stem in stems if stem not in found]
+        if missing:
+            raise SystemExit(f"{folder} lacks {len(missing)} of {len(stems)} pictures, for example {missing[0]}")
+        resized = [s for s, image in zip(stems, images, strict=True) if found[s].shape != image.shape]
+        if resized:
+            raise SystemExit(
+                f"{len(resized)} of {len(stems)} pictures in {folder} have another size than their original, for example {resized[0]}"
+            )
+        return [found[stem] for stem in stems]
+
+    return anonymize
+
+
+def method(setting: str, seed: int = 0) -> Anonymize:
+    """One of our methods with dials, written ``name`` or ``name:dial=value,dial=value`` (values as JSON)."""
+    from fo_faceanon import Anonymizer
+
+    name, _, rest = setting.partition(":")
+    dials = {}
+    for part in filter(None, rest.split(",")):
+        key, _, value = part.partition("=")
+        try:
+            dials[key] = json.loads(value)
+        except json.JSONDecodeError:
+            dials[key] = value
+    anonymizer = Anonymizer(name, seed=seed, **dials)
+
+    def anonymize(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        results = []
+        for start in range(0, len(images), 16):
+            results += [result.pixels for result in anonymizer(list(images[start : start + 16]))]
+        return results
+
+    return anonymize
+
+
+def jpeg95(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """The noise floor: the originals, re-encoded."""
+    results = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=95)
+        results.append(decode(buffer.getvalue()))
+    return results
+
+
+def solid_fill(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """The privacy floor: the face with its forehead painted over in its mean colour; not one of its pixels is left."""
+    from fo_faceanon.photometry.skin import face_masks
+
+    results = []
+    for image, points in zip(images, landmarks, strict=True):
+        if points is None:
+            results.append(image)
+            continue
+        hull = face_masks(torch.from_numpy(points)[None].float(), *image.shape[:2]).hull[0, 0].numpy() > 0
+        filled = image.copy()
+        filled[hull] = np.round(image[hull].mean(0))
+        results.append(filled)
+    return results
