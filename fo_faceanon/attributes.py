@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.errors import InputError, WeightsError
-from fo_faceanon.faces import estimate_similarity, warp_affine
+from fo_faceanon.faces import apply_affine, estimate_similarity, warp_affine
 from fo_faceanon.networks.attributes import AGE_ORIGIN, AGE_UNIT, CROP_SIDE, HEADS, POSE_UNIT, AttributeCNN, split_heads
 
 #: The bundled weights; see ``data/attributes.md``.
@@ -73,7 +73,6 @@ class AttributeNet:
     def __init__(self, device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> None:
         self.device = torch.device(device)
         tensors = _load(weights)
-        self.template = tensors.pop("template").to(self.device)
         self.index = tensors.pop("expression.index").long().to(self.device)
         self.mean = tensors.pop("expression.mean").to(self.device)
         self.std = tensors.pop("expression.std").to(self.device)
@@ -102,9 +101,12 @@ class AttributeNet:
         crops = crops.to(self.device, torch.float32)
         landmarks = landmarks.to(self.device, torch.float32)
         known = landmarks.isfinite().all((1, 2))
-        matrix = estimate_similarity(torch.where(known[:, None, None], landmarks, self.template), self.template)
-        parts = [self.net(part) for part in self.align(crops, matrix).split(BATCH)] if len(crops) else []
-        raw = torch.cat(parts) if parts else crops.new_zeros(0, sum(HEADS.values()))
+        template = self.net.template
+        landmarks = torch.where(known[:, None, None], landmarks, template)
+        matrix = estimate_similarity(landmarks, template)
+        raw = crops.new_zeros(len(crops), sum(HEADS.values()))
+        for rows in torch.arange(len(crops), device=self.device).split(BATCH) if len(crops) else ():
+            raw[rows] = self.net(self.align(crops[rows], matrix[rows]), apply_affine(matrix[rows], landmarks[rows]))
         return self._describe(torch.where(known[:, None], raw, torch.nan), matrix)
 
     def align(self, crops: Tensor, matrix: Tensor) -> Tensor:
@@ -144,7 +146,7 @@ def _load(path: Path) -> dict[str, Tensor]:
         tensors = load_file(str(path))
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read the attribute network's weights {path}: {error}; reinstall fo-faceanon") from error
-    missing = {"template", "expression.index", "expression.mean", "expression.std"} - tensors.keys()
+    missing = {"expression.index", "expression.mean", "expression.std"} - tensors.keys()
     if missing:
         raise WeightsError(f"{path} lacks {', '.join(sorted(missing))}: it is not the attribute network's file; reinstall fo-faceanon")
     return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}

@@ -21,11 +21,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fo_faceanon.attributes import BLENDSHAPES, AttributeNet
-from fo_faceanon.faces import grid_sample_pixels
+from fo_faceanon.faces import apply_affine, grid_sample_pixels
 from fo_faceanon.networks.attributes import AGE_ORIGIN, AGE_UNIT, CROP_SIDE, POSE_UNIT, AttributeCNN, split_heads
 from fo_faceanon.training.attributes_data import MAGNIFY, MARGIN
 from fo_faceanon.training.parse_faces import soft_labels
 
+#: Index permutation of the 68 landmarks that mirroring a picture makes.
+MIRROR_POINTS = (
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+)  # fmt: skip
 #: The set that no face is trained on.
 UNSEEN = "us_officials"
 #: Names of pictures of men, by set, labelled by eye: with and without beard; stubble is left out.
@@ -49,6 +54,7 @@ class Labels:
     """All faces of all sets in memory; NaN where a label is unknown. ``pose`` has its roll in the crop."""
 
     crops: Tensor  # N x 3 x 112 x 112 uint8
+    points: Tensor  # N x 68 x 2 landmarks in network pixels
     targets: dict[str, Tensor]
     sets: list[str]
     set_of: Tensor
@@ -67,7 +73,7 @@ def _beards(set_name: str, values: dict[str, np.ndarray]) -> np.ndarray:
     return out
 
 
-def _load_set(path: Path) -> tuple[Tensor, dict[str, Tensor]]:
+def _load_set(path: Path) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     with np.load(path) as file:
         values = {key: file[key] for key in file.files}
     count = len(values["age"])
@@ -84,7 +90,9 @@ def _load_set(path: Path) -> tuple[Tensor, dict[str, Tensor]]:
     columns |= {name: extra.get(name, np.full(count, np.nan)) for name in ("glasses", "sunglasses", "occluded")}
     targets = {name: torch.from_numpy(column).float()[:, None] for name, column in columns.items()}
     targets |= {"blendshapes": torch.from_numpy(values["blendshapes"]), "pose": torch.from_numpy(pose).float()}
-    return torch.from_numpy(values["crops"]).permute(0, 3, 1, 2).contiguous(), targets
+    points = apply_affine(torch.from_numpy(align), torch.from_numpy(values["points"]))
+    points = (points - MARGIN + 0.5) / MAGNIFY - 0.5
+    return torch.from_numpy(values["crops"]).permute(0, 3, 1, 2).contiguous(), points, targets
 
 
 def load_labels(folder: Path) -> Labels:
@@ -92,13 +100,14 @@ def load_labels(folder: Path) -> Labels:
     paths = sorted(p for p in folder.glob("*.npz") if not p.name.endswith(".parsed.npz"))
     loaded = [_load_set(path) for path in paths]
     sets = [path.stem for path in paths]
-    targets = {name: torch.cat([t[name] for _, t in loaded]) for name in loaded[0][1]}
-    set_of = torch.cat([torch.full((len(c),), i) for i, (c, _) in enumerate(loaded)])
-    within = torch.cat([torch.arange(len(c)) for c, _ in loaded])
+    crops, points = torch.cat([c for c, _, _ in loaded]), torch.cat([p for _, p, _ in loaded])
+    targets = {name: torch.cat([t[name] for _, _, t in loaded]) for name in loaded[0][2]}
+    set_of = torch.cat([torch.full((len(c),), i) for i, (c, _, _) in enumerate(loaded)])
+    within = torch.cat([torch.arange(len(c)) for c, _, _ in loaded])
     held_out = within % 10 == 9
     if UNSEEN in sets:
         held_out |= set_of == sets.index(UNSEEN)
-    return Labels(torch.cat([c for c, _ in loaded]), targets, sets, set_of, held_out)
+    return Labels(crops, points, targets, sets, set_of, held_out)
 
 
 def cut(stored: Tensor, scale: Tensor, angle: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
@@ -147,12 +156,22 @@ def recolour(crops: Tensor, rng: torch.Generator) -> Tensor:
     return crops + torch.randn(crops.shape, generator=rng) * uniform(0, 1).square() * 0.06
 
 
-def augment(stored: Tensor, targets: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-    """Random moves, mirror images, colours and resolutions, with the labels that follow them."""
+def disturb(points: Tensor, mirror: Tensor, rng: torch.Generator) -> Tensor:
+    """Landmarks mirrored with their crops, and moved at random by 0 to 1 px (one face's accuracy differs from another's)."""
+    mirrored = points[:, list(MIRROR_POINTS)] * points.new_tensor([-1.0, 1.0]) + points.new_tensor([CROP_SIDE - 1.0, 0.0])
+    points = torch.where(mirror[:, None, None], mirrored, points)
+    return points + torch.randn(points.shape, generator=rng) * torch.rand(len(points), 1, 1, generator=rng)
+
+
+def augment(stored: Tensor, points: Tensor, targets: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Random moves, mirror images, colours and resolutions, with the labels that follow them.
+
+    The landmarks do not follow the moves: those stand for errors of the landmarks that crops are aligned by.
+    """
     n = len(stored)
     mirror = torch.rand(n, generator=rng) < 0.5
-    angle = (torch.rand(n, generator=rng) - 0.5) * math.radians(16)
-    crops = cut(stored, 1 + (torch.rand(n, generator=rng) - 0.5) * 0.14, angle, (torch.rand(n, 2, generator=rng) - 0.5) * 6, mirror)
+    angle = (torch.rand(n, generator=rng) - 0.5) * math.radians(8)
+    crops = cut(stored, 1 + (torch.rand(n, generator=rng) - 0.5) * 0.1, angle, (torch.rand(n, 2, generator=rng) - 0.5) * 4, mirror)
     crops = recolour(crops, rng)
     group = n // 8  # half the batch stays sharp; the rest is reduced in four groups, the last to faces of about 20 px
     for k, (low, high) in enumerate(((48, 72), (32, 56), (24, 40), (18, 30))):
@@ -164,7 +183,7 @@ def augment(stored: Tensor, targets: dict[str, Tensor], rng: torch.Generator) ->
     pose[mirror] *= torch.tensor([-1.0, 1.0, -1.0])
     targets["pose"] = pose
     targets["blendshapes"] = torch.where(mirror[:, None], targets["blendshapes"][:, mirror_blendshapes()], targets["blendshapes"])
-    return crops, targets
+    return crops, disturb(points, mirror, rng), targets
 
 
 def loss_of(raw: Tensor, targets: dict[str, Tensor], spread: Tensor) -> Tensor:
@@ -207,9 +226,9 @@ def train(labels: Labels, net: AttributeCNN, epochs: int, batch: int = 128, rate
         order = chosen[torch.randperm(len(chosen), generator=rng)]
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch]
-            crops, targets = augment(labels.crops[rows], {k: v[rows] for k, v in labels.targets.items()}, rng)
+            crops, points, targets = augment(labels.crops[rows], labels.points[rows], {k: v[rows] for k, v in labels.targets.items()}, rng)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                raw = net(crops.contiguous(memory_format=torch.channels_last))
+                raw = net(crops.contiguous(memory_format=torch.channels_last), points)
             loss = loss_of(raw.float(), targets, spread)
             optimizer.zero_grad()
             loss.backward()
@@ -227,7 +246,7 @@ def predict(net: AttributeCNN, labels: Labels, rows: Tensor, side: int | None = 
     parts = []
     for part in rows.split(256):
         crops = plain(labels.crops[part])
-        parts.append(net(crops if side is None else degrade(crops, side)))
+        parts.append(net(crops if side is None else degrade(crops, side), labels.points[part]))
     heads = split_heads(torch.cat(parts))
     out = {name: heads[name].sigmoid() for name in ("blendshapes", *BINARY)}
     return out | {"pose": heads["pose"] * POSE_UNIT, "age": (heads["age"] * AGE_UNIT + AGE_ORIGIN).clamp(0, 100)}
@@ -287,16 +306,16 @@ def report(net: AttributeCNN, labels: Labels) -> dict[str, dict[str, object]]:
     return figures
 
 
-def save(net: AttributeCNN, labels: Labels, template: Tensor, path: Path) -> None:
-    """Writes the weights in half precision (vectors in full), with the template and the expression vector's definition."""
+def save(net: AttributeCNN, labels: Labels, path: Path) -> None:
+    """Writes the weights in half precision (vectors and template in full), with the expression vector's definition."""
     rows = labels.held_out.nonzero()[:, 0]
     aim = labels.targets["blendshapes"]
     told = correlation(predict(net, labels, rows)["blendshapes"], aim[rows]) >= TOLD_CORRELATION
     told &= aim.std(0) >= TOLD_SPREAD
     told[BLENDSHAPES.index("_neutral")] = False
     index = told.nonzero()[:, 0]
-    tensors = {k: v.half() if v.ndim > 1 else v for k, v in net.state_dict().items()}
-    tensors |= {"template": template, "expression.index": index, "expression.mean": aim.mean(0)[index], "expression.std": aim.std(0)[index]}
+    tensors = {k: v.half() if v.ndim > 1 and k != "template" else v for k, v in net.state_dict().items()}
+    tensors |= {"expression.index": index, "expression.mean": aim.mean(0)[index], "expression.std": aim.std(0)[index]}
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, str(path))
 
 
@@ -318,9 +337,10 @@ def main() -> None:
     if args.start:
         net = AttributeNet(weights=args.start).net
     else:
+        net.template.copy_(torch.from_numpy(np.load(args.template)))
         start_at_means(net, labels.targets["blendshapes"][~labels.held_out].mean(0))
     net = train(labels, net, args.epochs).to(memory_format=torch.contiguous_format)
-    save(net, labels, torch.from_numpy(np.load(args.template)).float(), args.out)
+    save(net, labels, args.out)
     args.out.with_suffix(".json").write_text(json.dumps(report(net, labels), indent=1))
 
 

@@ -16,13 +16,7 @@ from fo_faceanon.attributes import BLENDSHAPES, WEIGHTS, AttributeNet
 from fo_faceanon.errors import InputError, WeightsError
 from fo_faceanon.faces import apply_affine, warp_affine
 from fo_faceanon.training.attributes_data import crop_template, pose_of_matrix
-from fo_faceanon.training.train_attributes import augment, correlation, cut, mirror_blendshapes, plain, roc_area
-
-#: Index permutation that mirrors 68 landmarks.
-MIRROR = [
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
-]  # fmt: skip
+from fo_faceanon.training.train_attributes import MIRROR_POINTS, augment, correlation, cut, mirror_blendshapes, plain, roc_area
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +86,7 @@ def test_known_photographs(net: AttributeNet, astronaut: tuple[Tensor, Tensor], 
 
 def test_mirrored_picture(net: AttributeNet, astronaut: tuple[Tensor, Tensor]) -> None:
     crop, points = astronaut
-    flipped = points[:, MIRROR].clone()
+    flipped = points[:, list(MIRROR_POINTS)].clone()
     flipped[..., 0] = crop.shape[-1] - 1 - flipped[..., 0]
     plain_face, mirrored = net(crop, points), net(crop.flip(-1), flipped)
     sign = torch.tensor([-1.0, 1.0, -1.0])
@@ -182,8 +176,8 @@ def test_training_crop_is_the_inference_crop(net: AttributeNet, astronaut: tuple
     from fo_faceanon.faces import estimate_similarity
 
     crop, points = astronaut
-    stored = warp_affine(crop, estimate_similarity(points, crop_template(net.template)), 112)
-    network = net.align(crop, estimate_similarity(points, net.template))
+    stored = warp_affine(crop, estimate_similarity(points, crop_template(net.net.template)), 112)
+    network = net.align(crop, estimate_similarity(points, net.net.template))
     assert (plain((stored * 255).round().byte()) - network).abs().mean() < 0.01
 
 
@@ -209,7 +203,9 @@ def test_augmentation_moves_labels_with_pixels() -> None:
     stored = torch.randint(0, 256, (16, 3, 112, 112), dtype=torch.uint8)
     shapes = torch.rand(16, 52)
     pose = torch.tensor([[20.0, 5.0, 0.0]]).expand(16, 3)
-    crops, targets = augment(stored, {"blendshapes": shapes, "pose": pose}, torch.Generator().manual_seed(1))
+    points = torch.zeros(16, 68, 2)
+    points[:, 36] = torch.tensor([20.0, 31.0])  # the outer corner of the eye at image left
+    crops, moved, targets = augment(stored, points, {"blendshapes": shapes, "pose": pose}, torch.Generator().manual_seed(1))
     mirrored = targets["pose"][:, 0] < 0
     assert 0 < mirrored.sum() < 16
     assert torch.equal(targets["blendshapes"][mirrored], shapes[mirrored][:, mirror_blendshapes()])
@@ -217,6 +213,8 @@ def test_augmentation_moves_labels_with_pixels() -> None:
     assert (targets["pose"][:, 1] == 5).all()
     assert 0 < targets["pose"][:, 2].abs().max() <= 8
     assert crops.shape == (16, 3, 80, 80)
+    assert (moved[mirrored, 45] - torch.tensor([59.0, 31.0])).abs().max() < 5
+    assert (moved[~mirrored, 36] - torch.tensor([20.0, 31.0])).abs().max() < 5
 
 
 def test_figures_agree_with_references() -> None:
