@@ -144,7 +144,8 @@ class NetworkRecogniser:
         crops, landmarks = crops.to(self._device), landmarks.to(self._device)
         vectors = crops.new_full((len(crops), self.dim), torch.nan)
         rows = landmarks.isfinite().flatten(1).all(1).nonzero()[:, 0]
-        for chunk in rows.split(_CHUNK):
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
             chips = self._align(crops[chunk], landmarks[chunk])
             vectors[chunk] = F.normalize(self._network(chips), dim=1)
         return vectors.clone()

@@ -15,21 +15,21 @@ from fo_faceanon.faces import CROP_SIDES
 _REACH = 2.2
 #: Windows are reduced by whole factors until they are no larger; every recogniser needs far less.
 _MAX_SIDE = 768
+#: Rows and columns of the picture that one pixel of a reduced window averages at most: bounds memory, however large a face is said to be.
+_MAX_SAMPLES = 4
 
 
 def _window(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[Tensor, Tensor]:
     """A ``3 x side x side`` window in ``[0, 1]`` with replicated borders, and the landmarks in it."""
     low, high = landmarks.min(0), landmarks.max(0)
     factor = max(1, int(np.ceil((high - low).max() * _REACH / _MAX_SIDE)))
-    origin = np.round((low + high) / 2 - side * factor / 2).astype(int)
-    index = np.arange(side * factor)
-    ys = np.clip(origin[1] + index, 0, image.shape[0] - 1)
-    xs = np.clip(origin[0] + index, 0, image.shape[1] - 1)
-    pixels = torch.from_numpy(image[ys[:, None], xs]).permute(2, 0, 1).float() / 255
-    if factor > 1:
-        pixels = torch.nn.functional.avg_pool2d(pixels, factor)
+    samples = min(factor, _MAX_SAMPLES)
+    origin = np.round((low + high) / 2 - side * factor / 2)
+    steps = (np.arange(side * samples) + 0.5) * factor / samples - 0.5
+    xs, ys = (np.clip(np.round(o + steps), 0, n - 1).astype(int) for o, n in zip(origin, image.shape[1::-1], strict=True))
+    pixels = image[ys[:, None], xs].reshape(side, samples, side, samples, 3).mean((1, 3), dtype=np.float32)
     points = (landmarks - origin + 0.5) / factor - 0.5
-    return pixels, torch.from_numpy(points.astype(np.float32))
+    return torch.from_numpy(pixels).permute(2, 0, 1) / 255, torch.from_numpy(points.astype(np.float32))
 
 
 def _side(landmarks: np.ndarray) -> int:
