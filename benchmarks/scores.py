@@ -54,7 +54,7 @@ def across_photos(probes: np.ndarray, gallery: np.ndarray, people: Sequence[str]
     return {
         "tar": float((genuine > threshold).mean()),
         "far": float((impostors > threshold).mean()),
-        "rank1": float(same[np.arange(len(people)), nearest].mean()),
+        "rank1": float((same[np.arange(len(people)), nearest] & np.isfinite(probes).all(1)).mean()),
         "cosine": float(genuine.mean()),
         "pairs": int(genuine.size),
     }

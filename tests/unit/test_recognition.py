@@ -70,7 +70,7 @@ def test_degenerate_landmarks_end_and_stay_finite(recogniser: Recogniser) -> Non
 def test_vector_does_not_depend_on_where_the_face_lies(recogniser: Recogniser) -> None:
     portrait = portraits()[1]
     padded = np.pad(portrait.image, ((70, 3), (11, 40), (0, 0)), mode="edge")
-    vectors = embed_images(recogniser, [portrait.image, padded], [portrait.landmarks, portrait.landmarks + np.float32([11, 70])])
+    vectors = embed_images(recogniser, [portrait.image, padded], [portrait.landmarks, portrait.landmarks + np.array([11, 70], np.float32)])
     assert vectors[0] @ vectors[1] > 0.9999
 
 
@@ -145,7 +145,7 @@ def test_windows_of_faces_at_the_border_and_of_huge_faces() -> None:
     image = np.random.default_rng(0).integers(0, 255, (90, 50, 3), np.uint8)
     unit = portraits()[0].landmarks - portraits()[0].landmarks.mean(0)
     unit /= np.ptp(unit, axis=0).max()
-    faces = [unit * 20, unit * 60 + np.float32([49, 89]), unit * 1e6]
+    faces = [unit * 20, unit * 60 + np.array([49, 89], np.float32), unit * 1e6]
     seen = {}
     for rows, crops, points in crops_of([image] * 3, faces):
         assert crops.shape[-1] <= 768 and crops.isfinite().all()
@@ -180,7 +180,7 @@ def graph_node(name: str, values: np.ndarray) -> bytes:
 
 
 def test_graph_constants_are_read(tmp_path: Path) -> None:
-    expected = {"a/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32([7])}
+    expected = {"a/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([7], np.float32)}
     path = tmp_path / "graph.pb"
     path.write_bytes(b"".join(graph_node(name, values) for name, values in expected.items()))
     constants = read_graph_constants(path)
