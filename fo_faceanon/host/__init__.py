@@ -1,0 +1,1 @@
+"""FiftyOne's side of the package: everything that imports ``fiftyone`` lives here."""

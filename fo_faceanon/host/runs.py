@@ -1,0 +1,44 @@
+"""The registered FiftyOne run of a configuration: what was done, with what, and the counts; never a path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+
+from fo_faceanon import __version__
+from fo_faceanon.records import RunReport
+
+if TYPE_CHECKING:
+    from fo_faceanon.engine import Options
+
+
+def run_config(options: Options) -> dict[str, Any]:
+    """What decides the output of a run, as JSON values; the secret salt only as a slow digest."""
+    salt = None if options.salt is None else _slow_digest(options.salt)
+    config = {**options.configuration, "salt_digest": salt, "version": __version__}
+    return json.loads(json.dumps(config, default=str, sort_keys=True))
+
+
+def run_key(config: dict[str, Any]) -> str:
+    """The run's key: the same configuration has the same key, so that a run can be resumed."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    return f"faceanon_{config['method']}_{digest[:10]}"
+
+
+def register_run(dataset: fo.Dataset, key: str, config: dict[str, Any]) -> None:
+    """Registers the run before its first image, so that an interrupted run can be seen."""
+    described = {**config, "method": "faceanon/anonymize", "anonymizer": config["method"]}
+    dataset.register_run(key, dataset.init_run(**described), overwrite=True)
+
+
+def save_report(dataset: fo.Dataset, key: str, report: RunReport) -> None:
+    """Stores the counts as the run's results."""
+    dataset.save_run_results(key, dataset.init_run_results(key, report=report.to_dict()), overwrite=True)
+
+
+def _slow_digest(salt: str) -> str:
+    """A digest that is slow to guess from: run configurations are exported by FiftyOne, and the salt must stay secret."""
+    return hashlib.scrypt(salt.encode(), salt=b"fo-faceanon run key", n=2**14, r=8, p=1, dklen=16).hex()

@@ -1,0 +1,71 @@
+"""Which samples may be shared, which must be looked at, and why: views, saved in the dataset by reason."""
+
+from __future__ import annotations
+
+import fiftyone as fo
+from fiftyone import ViewField as F
+from fiftyone.core.collections import SampleCollection
+from fiftyone.core.expressions import ViewExpression
+
+from fo_faceanon.errors import HostError
+from fo_faceanon.host import fields
+from fo_faceanon.host.session import require_images, root_dataset
+
+_STATUS = f"{fields.STATUS}.status"
+#: Statuses that a person may release after a look; ``failed`` is never among them.
+REVIEWABLE = ("needs_review", "no_faces")
+
+
+def releasable() -> ViewExpression:
+    """The positive condition: verified, or looked at by a person; and with anonymized media. Missing values do not fulfil it."""
+    verified = F(_STATUS) == "ok"
+    reviewed = F(_STATUS).is_in(list(REVIEWABLE)) & (F(f"{fields.STATUS}.reviewed") == True)  # noqa: E712
+    return (verified | reviewed) & (F(fields.MEDIA) > "") & (F(f"{fields.STATUS}.output_sha256") > "")
+
+
+def ready(samples: SampleCollection | str) -> fo.DatasetView:
+    """The samples that an export takes, as far as their fields say; the export checks the files as well."""
+    return require_images(samples).match(releasable())
+
+
+def failures(samples: SampleCollection | str) -> fo.DatasetView:
+    """Everything else: failed, to be looked at, never processed. The complement, so that nothing falls between."""
+    return require_images(samples).match(~releasable())
+
+
+def mark_reviewed(samples: SampleCollection | str, reviewed: bool = True) -> int:
+    """Records that a person looked at these samples and releases them (or takes that back).
+
+    Only samples that wait for a look are marked; failed ones and ones without anonymized media never are.
+
+    Returns:
+        How many samples were marked.
+
+    Raises:
+        HostError: the dataset was never anonymized.
+    """
+    samples = require_images(samples)
+    dataset = root_dataset(samples)
+    if not fields.is_ours(dataset, fields.STATUS):
+        raise HostError(f"the dataset '{dataset.name}' was not anonymized yet: run fo_faceanon.anonymize(dataset) first")
+    waiting = dataset.select(list(samples.values("id"))).match(F(_STATUS).is_in(list(REVIEWABLE)) & (F(fields.MEDIA) > ""))
+    ids = waiting.values("id")
+    if ids:
+        dataset.set_values(f"{fields.STATUS}.reviewed", dict.fromkeys(ids, reviewed), key_field="id")
+    return len(ids)
+
+
+def save_views(dataset: fo.Dataset) -> None:
+    """Saves a view per reason to look, and one of what is ready to export."""
+    faces = F(f"{fields.FACES}.detections")
+    fallback = faces.filter(F("action").is_in(["retried", "filled", "failed"])).length() > 0
+    conditions = {
+        "re-identifiable": (F(f"{fields.STATUS}.reidentified") == True, "a recogniser still takes a face for its original"),  # noqa: E712
+        "fallback used": (fallback, "a face needed another donor, another method or a fill"),
+        "no face found": (F(_STATUS) == "no_faces", "a claim by the detectors, not a proof: look before sharing"),
+        "failed": (F(_STATUS) == "failed", "no anonymized picture; the reason says why"),
+        "needs review": (F(_STATUS) == "needs_review", "anonymized, but a person should look"),
+        "ready to export": (releasable(), "verified, or reviewed by a person"),
+    }
+    for name, (condition, description) in conditions.items():
+        dataset.save_view(f"faceanon: {name}", dataset.match(condition), description=description, overwrite=True)
