@@ -1,0 +1,69 @@
+"""The default: every detector that is installed, so that no face that one of them sees stays original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fo_faceanon.detection.base import Detector, sort_faces
+from fo_faceanon.detection.dlib_hog import DlibHog
+from fo_faceanon.detection.merge import merge_faces
+from fo_faceanon.detection.mtcnn import MTCNN
+from fo_faceanon.detection.yunet import YuNet
+from fo_faceanon.errors import InputError
+from fo_faceanon.faces import Face
+from fo_faceanon.weights import find_weight
+
+#: The score from which one detector is believed alone, measured in benchmarks/results/detection.md. A lower one needs a second
+#: detector that sees the same face. Without YuNet there is seldom a second opinion, so MTCNN is believed at its usual threshold.
+LONE_WITH_YUNET = {"mtcnn": 0.95, "yunet": 0.5, "dlib": 0.5}
+LONE_WITHOUT_YUNET = {"mtcnn": 0.7, "dlib": 0.5}
+
+
+class Union:
+    """MTCNN and YuNet where its weights are fetched, else MTCNN and dlib.
+
+    dlib's detector is the slowest and, with YuNet there, found no further face in our measurements. It then looks only at
+    images in which the others found nothing: an image is called free of faces only when all three agree.
+
+    Args:
+        device: where MTCNN runs; the others run on the CPU.
+        min_face: side of the smallest face looked for, in pixels.
+        threshold: the score from which any detector is believed alone; None for the measured values.
+
+    Raises:
+        InputError: an argument is out of range.
+        WeightsError: a weight file is missing or altered.
+    """
+
+    name = "union"
+
+    def __init__(self, device: str | torch.device = "cpu", min_face: int = 16, threshold: float | None = None) -> None:
+        if threshold is not None and not 0 < threshold < 1:
+            raise InputError(f"the detection threshold must be between 0 and 1, but got {threshold}")
+        self._detectors: list[Detector] = [MTCNN(device, min_face, threshold=0.5, refinement_threshold=0.6)]
+        self._last: DlibHog | None = None
+        if find_weight("yunet", "face_detection_yunet_2023mar.onnx") is not None:
+            self._detectors.append(YuNet(min_face, threshold=0.3))
+            self._last = DlibHog(min_face, megapixels=1.0)
+            lone = LONE_WITH_YUNET
+        else:
+            self._detectors.append(DlibHog(min_face, megapixels=0.5))
+            lone = LONE_WITHOUT_YUNET
+        self._lone = dict.fromkeys(lone, threshold) if threshold is not None else dict(lone)
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """See :class:`~fo_faceanon.detection.base.Detector`. The box is that of the first of mtcnn, yunet, dlib that saw the face."""
+        opinions = [detector(images) for detector in self._detectors]
+        results = []
+        for image, groups in zip(images, zip(*opinions, strict=True), strict=True):
+            faces = self._believed(groups)
+            if not faces and self._last is not None:
+                faces = self._believed([*groups, *self._last([image])])
+            results.append(sort_faces(faces))
+        return results
+
+    def _believed(self, groups: Sequence[Sequence[Face]]) -> list[Face]:
+        return [face for face in merge_faces(groups) if "+" in face.detector or face.score >= self._lone[face.detector]]
