@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,39 @@ def chroma_statistics(rgb: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.sqrt()
 
 
-def colour_transform(generated: Tensor, original: Tensor, weights: Tensor, strength: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The affine map of RGB that gives ``generated`` the chroma statistics of ``original``; luma stays as it is.
+@dataclass(frozen=True, slots=True)
+class ColourTransform:
+    """An affine map of RGB per face, and the mean luma of its skin.
+
+    Args:
+        matrix: ``B x 3 x 3``.
+        offset: ``B x 3 x 1``.
+        level: ``B x 1 x 1``.
+    """
+
+    matrix: Tensor
+    offset: Tensor
+    level: Tensor
+
+    def part(self, faces: slice) -> ColourTransform:
+        """These faces' maps."""
+        return ColourTransform(self.matrix[faces], self.offset[faces], self.level[faces])
+
+    def apply(self, rgb: Tensor, spared: Tensor) -> Tensor:
+        """The map applied to ``B x 3 x H x W``, unclipped; less so in the dark, for a shift of chroma would dye black hair and nostrils.
+
+        Args:
+            rgb: gamma-encoded sRGB.
+            spared: ``B x 1 x H x W``, the share of the change that a pixel is spared.
+        """
+        flat = rgb.flatten(2)
+        luma = ycbcr_matrix(rgb)[:1].expand(len(rgb), 1, 3) @ flat
+        amount = (luma / (0.6 * self.level).clamp_min(1e-3)).clamp_(0, 1) * (1 - spared.flatten(2))
+        return torch.addcmul(flat, torch.baddbmm(self.offset, self.matrix, flat).sub_(flat), amount).view_as(rgb)
+
+
+def colour_transform(generated: Tensor, original: Tensor, weights: Tensor, strength: float = 1.0) -> ColourTransform:
+    """The map that gives ``generated`` the chroma statistics of ``original``; luma stays as it is.
 
     Args:
         generated: ``B x 3 x H x W`` gamma-encoded sRGB.
@@ -32,25 +65,16 @@ def colour_transform(generated: Tensor, original: Tensor, weights: Tensor, stren
         strength: 0 is the identity, 1 the full transfer, linear between.
 
     Returns:
-        ``B x 3 x 3`` and ``B x 3 x 1 x 1``; the identity for a face without skin pixels.
+        The map; the identity for a face without skin pixels.
     """
     (mean_g, sigma_g), (mean_o, sigma_o) = chroma_statistics(generated, weights), chroma_statistics(original, weights)
     gain = (sigma_o.clamp_min(SIGMA_FLOOR) / sigma_g.clamp_min(SIGMA_FLOOR)).clamp(1 / GAIN_LIMIT, GAIN_LIMIT)
     to_chroma = ycbcr_matrix(generated)
     to_rgb = torch.linalg.inv(to_chroma)[:, 1:]
-    there = (weights.sum((1, 2, 3)) > 1e-6).to(generated.dtype)[:, None] * strength
+    total = weights.sum((1, 2, 3))
+    there = (total > 1e-6).to(generated.dtype)[:, None] * strength
     matrix = to_rgb @ ((there * (gain - 1))[..., None] * to_chroma[1:])
+    matrix = matrix + torch.eye(3, device=generated.device, dtype=generated.dtype)
     offset = (there * (mean_o - gain * mean_g)) @ to_rgb.T
-    return matrix + torch.eye(3, device=generated.device, dtype=generated.dtype), offset[..., None, None]
-
-
-def apply_transform(rgb: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """``matrix @ rgb + offset`` per pixel; unclipped."""
-    return torch.baddbmm(offset.flatten(2), matrix, rgb.flatten(2)).view_as(rgb)
-
-
-def transfer_colour(generated: Tensor, original: Tensor, skin: Tensor, strength: float = 1.0) -> Tensor:
-    """`colour_transform` applied, and clipped once; ``strength`` 0 returns ``generated`` itself."""
-    if strength == 0:
-        return generated
-    return apply_transform(generated, *colour_transform(generated, original, skin, strength)).clamp(0, 1)
+    level = torch.einsum("bchw,c,bhw->b", generated, to_chroma[0], weights[:, 0]) / total.clamp_min(1e-6)
+    return ColourTransform(matrix, offset[..., None], level[:, None, None])

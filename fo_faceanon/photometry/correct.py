@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fo_faceanon.errors import InputError
 from fo_faceanon.photometry.color import GAMMA, apply_gain, luminance, srgb_to_linear
-from fo_faceanon.photometry.colour_transfer import apply_transform, colour_transform
+from fo_faceanon.photometry.colour_transfer import colour_transform
 from fo_faceanon.photometry.harmonics import harmonic_gain
 from fo_faceanon.photometry.intrinsic import intrinsic_gain
 from fo_faceanon.photometry.lowpass import lowpass_gain, masked_lowpass
@@ -98,20 +98,17 @@ def correct(
     small = _Small.reduce(generated, original, mask, skin, face_size, step)
     fields = _light_fields(small, settings, landmarks, step) if lit else _Fields(None, None)
     preview = _apply_light(small.generated, fields, settings.pyramid)
-    matrix, offset = colour_transform(preview, small.original, small.weights, settings.colour_strength)
-    spared = _SPARED * small.features if settings.colour_strength > 0 else None
+    colour = colour_transform(preview, small.original, small.weights, settings.colour_strength)
     result = torch.empty_like(generated)
     # on a CPU face by face, so that the passes over native pixels stay in its cache
     chunk = 1 if generated.device.type == "cpu" else len(generated)
     for i in range(0, len(generated), chunk):
         part = slice(i, i + chunk)
         image = generated[part]
-        lit_image = _apply_light(image, fields.enlarge(part, step, image), settings.pyramid)
-        if spared is None:
-            result[part] = lit_image
-        else:
-            tinted = apply_transform(lit_image, matrix[part], offset[part])
-            result[part] = torch.lerp(tinted, lit_image, _enlarge(spared[part], step, image))
+        image = _apply_light(image, fields.enlarge(part, step, image), settings.pyramid)
+        if settings.colour_strength > 0:
+            image = colour.part(part).apply(image, _enlarge(_SPARED * small.features[part], step, image))
+        result[part] = image
     return result.clamp_(0, 1)
 
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from fo_faceanon.errors import InputError
 from fo_faceanon.metrics.colour import colour_metrics
 from fo_faceanon.photometry import correct as module
-from fo_faceanon.photometry.colour_transfer import chroma_statistics
+from fo_faceanon.photometry.color import rgb_to_ycbcr
+from fo_faceanon.photometry.colour_transfer import chroma_statistics, colour_transform
 from fo_faceanon.photometry.correct import LIGHTS, Photometry, correct
 from fo_faceanon.photometry.skin import face_masks, face_size, feather
 
@@ -147,6 +148,25 @@ def test_dark_grey_and_empty_input_stays_finite(settings):
     torch.testing.assert_close(correct(**empty, settings=settings), data["generated"], atol=1e-5, rtol=0)
     unknown = {**data, "landmarks": data["landmarks"] * math.nan, "face_size": data["face_size"] * math.nan}
     assert correct(**unknown, settings=settings).isfinite().all()
+
+
+def test_chroma_statistics_of_skin_are_matched_and_luma_and_black_are_kept():
+    generated, original, weights = smooth_noise(3), smooth_noise(4).flip(1), torch.ones(1, 1, SIDE, SIDE)
+    spared = torch.zeros_like(weights)
+    result = colour_transform(generated, original, weights).apply(generated, spared)
+    matched, wanted, before = (torch.cat(chroma_statistics(x, weights)) for x in (result, original, generated))
+    assert (matched - wanted).norm() < 0.25 * (before - wanted).norm()  # not all: dark pixels are moved less
+    torch.testing.assert_close(rgb_to_ycbcr(result)[:, :1], rgb_to_ycbcr(generated)[:, :1], atol=1e-5, rtol=0)
+    generated[..., :8, :] = 0
+    assert colour_transform(generated, original, weights).apply(generated, spared)[..., :8, :].abs().max() == 0
+    torch.testing.assert_close(colour_transform(generated, original, weights).apply(generated, spared + 1), generated)
+
+
+def test_a_chroma_gain_is_bounded_where_the_generated_skin_has_no_spread():
+    generated, original, weights = torch.full((1, 3, SIDE, SIDE), 0.5), smooth_noise(4), torch.ones(1, 1, SIDE, SIDE)
+    generated = generated + 1e-4 * smooth_noise(5)
+    result = colour_transform(generated, original, weights).apply(generated, 0 * weights)
+    assert chroma_statistics(result, weights)[1].max() < 1e-3
 
 
 def test_without_skin_the_mask_takes_its_place():
