@@ -53,16 +53,16 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         code = app(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else show.OK)
     except FaceAnonError as error:
         _complain(str(error), show.ERROR)
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; the same command again resumes where that is possible", show.INTERRUPTED)
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "show"):  # wrong usage, as the argument parser reports it
             error.show()
             sys.exit(error.exit_code)
         raise
+    if code == show.INTERRUPTED:  # what the parser makes of Ctrl-C
+        _complain("interrupted; the same command again resumes where that is possible", code)
+    sys.exit(code if isinstance(code, int) else show.OK)
 
 
 def _complain(message: str, code: int) -> NoReturn:

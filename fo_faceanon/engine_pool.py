@@ -111,6 +111,7 @@ class _Pool:
     def _start(self) -> _Worker:
         # The caller's sys.path as it is: no current folder that was not there, no entry lost.
         code = f"import sys; sys.path[:] = {sys.path!r}; from fo_faceanon.engine_worker import main; main()"
+        # One thread each, torch's too: a process per core is enough, and sums depend on how they are split over threads.
         single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         process = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **single}

@@ -38,11 +38,8 @@ def main() -> None:
 
 
 def _work(inbox: SimpleQueue[Any], outbox: BinaryIO, started: threading.Event, stopping: threading.Event) -> None:
-    import torch
-
     from fo_faceanon.engine_stages import process
 
-    torch.set_num_threads(1)  # one process per core; and sums depend on how they are split over threads
     options = inbox.get()
     if isinstance(options, Exception):
         raise options
