@@ -1,0 +1,72 @@
+"""What the forms share."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+_MISSING = "The package fo-faceanon is not installed where FiftyOne runs: `pip install fo-faceanon`, and start FiftyOne again."
+
+
+def package_missing(inputs: types.Object) -> bool:
+    """True where fo_faceanon is missing; the form then says so and cannot be executed."""
+    if importlib.util.find_spec("fo_faceanon") is not None:
+        return False
+    refuse(inputs, "missing", _MISSING)
+    return True
+
+
+def refuse(inputs: types.Object, name: str, message: str) -> None:
+    """Adds an error that keeps the form from being executed."""
+    prop = inputs.view(name, types.Error(label=message))
+    prop.invalid = True
+    prop.error_message = message
+
+
+def require_package() -> None:
+    """Raises a plain error where fo_faceanon is missing: SDK calls see no form."""
+    if importlib.util.find_spec("fo_faceanon") is None:
+        raise RuntimeError(_MISSING.replace("`", ""))
+
+
+def choices(values: Iterable[str], labels: Iterable[str] | None = None) -> types.Dropdown:
+    """A dropdown over ``values``."""
+    menu = types.Dropdown()
+    values = list(values)
+    for value, label in zip(values, labels or values, strict=True):
+        menu.add_choice(value, label=label)
+    return menu
+
+
+def fields_of(dataset: fo.Dataset, kind: type | tuple[type, ...]) -> list[str]:
+    """Label fields of one kind."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    schema = dataset.get_field_schema(embedded_doc_type=list(kinds))
+    return list(schema)
+
+
+def attributes_of(dataset: fo.Dataset, field: str, kind: type) -> list[str]:
+    """Attributes of one kind of the Detections in a field."""
+    prefix = f"{field}.detections."
+    schema = dataset.get_field_schema(flat=True)
+    names = [name[len(prefix) :] for name, found in schema.items() if name.startswith(prefix) and isinstance(found, kind)]
+    return [name for name in names if name != "mask_path"]
+
+
+def count_table(counts: dict[str, int]) -> str:
+    """Counts as a Markdown table."""
+    if not counts:
+        return "none"
+    rows = [f"| {name} | {count} |" for name, count in sorted(counts.items(), key=lambda pair: -pair[1])]
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def execute(operator: foo.Operator, samples: Any, params: dict[str, Any], delegate: bool = False) -> Any:
+    """Runs an operator from Python on a dataset or view, through FiftyOne's executor."""
+    where = {"dataset": samples} if isinstance(samples, fo.Dataset) else {"view": samples}
+    return foo.execute_operator(operator.uri, ctx={**where, "params": params}, request_delegation=delegate)
