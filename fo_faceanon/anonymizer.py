@@ -169,7 +169,7 @@ class Anonymizer:
                 raise InputError(f"image {i} must be a non-empty H x W x 3 uint8 array, but got shape {image.shape} of {image.dtype}")
         if faces is not None and len(faces) != len(images):
             raise InputError(f"faces must have one entry per image: {len(images)}, but got {len(faces)}")
-        known = list(faces) if faces is not None else [None] * len(images)
+        known: list[Sequence[Face] | None] = list(faces) if faces is not None else [None] * len(images)
         missing = [i for i, entry in enumerate(known) if entry is None]
         found = self.detect([images[i] for i in missing]) if missing else []
         for i, entry in zip(missing, found, strict=True):

@@ -58,18 +58,19 @@ def face_widths(batch: CropBatch) -> Tensor:
     return torch.where(batch.landmarks.isnan().any(-1).any(-1), boxes, spans.amax(-1)).clamp_min(1.0)
 
 
-def replacement_alpha(batch: CropBatch) -> Tensor:
+def replacement_alpha(batch: CropBatch, hull: Tensor | None = None) -> Tensor:
     """``B x 1 x S x S``: 1 on the face and forehead, falling to exactly 0 a little way outside.
 
-    Faces with landmarks get their hull, grown by nothing: no original pixel survives inside of it. Faces without get the ellipse that
-    the box bounds, grown by a fifth, since detectors cut chins and foreheads.
+    Faces with landmarks get their ``hull`` (computed where None): no original pixel survives inside of it. Faces without get the
+    ellipse that the box bounds, grown by a fifth, since detectors cut chins and foreheads.
     """
     side = batch.pixels.shape[-1]
     unknown = batch.landmarks.isnan().any(-1).any(-1)
     ellipse = box_ellipse(batch.boxes, side)
     if bool(unknown.all()):
         return ellipse
-    hull = face_masks(torch.nan_to_num(batch.landmarks), side, side).hull
+    if hull is None:
+        hull = face_masks(batch.landmarks, side, side).hull
     soft = feather(hull, FEATHER * face_widths(batch))
     return torch.where(unknown[:, None, None, None], ellipse, soft)
 

@@ -24,7 +24,9 @@ QUALITY = 82
 #: Identities closer than this (cosine of the guide) are the same person to a bank.
 DUPLICATE = 0.97
 #: The head's box in a rendered picture, in pixels: the generator's faces are aligned.
-_BOX = (40.0, 44.0, 216.0, 236.0)
+_BOX = (44.0, 40.0, 212.0, 228.0)
+#: Landmarks may lie this far outside of the picture, in pixels: its edge is replicated there.
+_BEYOND = 4.0
 #: Fractions of the face that may be covered, by what the parser sees there.
 MAX_HAIR, MAX_HAT, MAX_SUNGLASSES = 0.10, 0.01, 0.5
 #: ``done, total, what``
@@ -52,7 +54,7 @@ class CandidateReader:
     @torch.inference_mode()
     def __call__(self, picture: np.ndarray, latent: np.ndarray) -> Candidate | None:
         landmarks = self._landmarker(picture, [Face(_BOX)])[0]
-        if landmarks is None or landmarks.min() < 2 or landmarks.max() > SIDE - 3:
+        if landmarks is None or landmarks.min() < -_BEYOND or landmarks.max() > SIDE - 1 + _BEYOND:
             return None
         pixels, points = as_tensor(picture), torch.from_numpy(landmarks)[None]
         found = self._describer.attributes(pixels, points)
@@ -76,7 +78,7 @@ def as_tensor(picture: np.ndarray) -> Tensor:
 
 def encode_picture(picture: np.ndarray) -> bytes:
     """WebP bytes of an RGB picture."""
-    done, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    done, data = cv2.imencode(".webp", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     if not done:
         raise OutputError("this OpenCV cannot write WebP: install opencv-python-headless again")
     return data.tobytes()
@@ -84,7 +86,7 @@ def encode_picture(picture: np.ndarray) -> bytes:
 
 def decode_picture(data: bytes) -> np.ndarray:
     """The RGB picture that :func:`encode_picture` wrote."""
-    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1])
 
 
 def render_candidates(count: int, seed: int, describer: FaceDescriber, progress: Progress) -> list[Candidate]:

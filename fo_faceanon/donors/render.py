@@ -16,7 +16,7 @@ from fo_faceanon.errors import WeightsError
 from fo_faceanon.weights import require_weight
 
 #: The part of the 512 px picture that is kept: the head, without most of the background.
-_ROWS, _COLUMNS = slice(112, 480), slice(72, 440)
+_ROWS, _COLUMNS = slice(118, 510), slice(60, 452)
 #: Range of the truncation: lower is more typical, higher more diverse (Karras et al. 2019, section B).
 TRUNCATION = (0.7, 1.0)
 _NAME = "mobilestylegan-ffhq"

@@ -103,8 +103,8 @@ class DonorIndex:
             ``B x count`` rows, and ``B`` the cost of the first of them.
         """
         cost = self.costs(query)
-        for i, rows in enumerate(exclude or ()):
-            for row in rows:
+        for i, tried in enumerate(exclude or ()):
+            for row in tried:
                 cost[i, row - row % 2 : row - row % 2 + 2] = torch.inf  # a mirror image is the same person
         total = min(max(SHORTLIST, 4 * count), cost.shape[1])
         near, rows = cost.topk(total, largest=False)
@@ -113,9 +113,10 @@ class DonorIndex:
         for i, person in enumerate(persons or ()):
             if person is not None:
                 score[i] -= 4 * self.weights.identity * identity[i] @ _person_vector(person, identity.shape[-1]).to(identity)
-        order = score.sort(1, stable=True).indices
+        order = score.sort(dim=1, stable=True).indices
         order = self._seeded(order, seeds, count, persons)
-        return rows.gather(1, order), near.gather(1, order[:, :1])[:, 0]
+        chosen = rows.gather(1, order)
+        return chosen, near.gather(1, order[:, :1])[:, 0]
 
     def _seeded(self, order: Tensor, seeds: Sequence[int], count: int, persons: Sequence[str | None] | None) -> Tensor:
         if count > 1:

@@ -30,7 +30,7 @@ def _bands(image: Tensor) -> list[Tensor]:
 
 def _strength(band: Tensor, skin: Tensor) -> Tensor:
     """``B`` robust standard deviations over the skin: mean absolute value, which edges and spots move little."""
-    weight = F.adaptive_avg_pool2d(skin, band.shape[-2:])
+    weight = F.adaptive_avg_pool2d(skin, (band.shape[-2], band.shape[-1]))
     return (band.abs() * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-3) * 1.2533
 
 

@@ -1,0 +1,129 @@
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fo_faceanon.donors.bank import DonorBank, write_bank
+from fo_faceanon.donors.build import encode_picture
+from fo_faceanon.donors.choose import spread, without_duplicates
+from fo_faceanon.donors.describe import Description, frame_matrix, light_grid, normalised_shape
+from fo_faceanon.donors.select import DonorIndex
+from fo_faceanon.donors.steer import Steering
+from fo_faceanon.errors import WeightsError
+from fo_faceanon.faces import apply_affine
+
+WIDTHS = {"shape": 136, "expression": 20, "pose": 3, "light": 108, "skin": 3, "identity": 128}
+
+
+def description(count: int, seed: int) -> Description:
+    generator = torch.Generator().manual_seed(seed)
+    values = {}
+    for field in fields(Description):
+        width = WIDTHS.get(field.name)
+        values[field.name] = torch.rand(*((count, width) if width else (count,)), generator=generator)
+    values["age"] = values["age"] * 60
+    values["identity"] = torch.nn.functional.normalize(torch.randn(count, 128, generator=generator), dim=1)
+    return Description(**values)
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> DonorBank:
+    smooth = np.linspace(0, 255, 256).astype(np.uint8)
+    pictures = [
+        np.stack([np.tile(smooth, (256, 1)), np.full((256, 256), 20 * i, np.uint8), np.tile(smooth[:, None], (1, 256))], -1)
+        for i in range(10)
+    ]
+    landmarks = torch.rand(20, 68, 2, generator=torch.Generator().manual_seed(0)) * 200 + 20
+    write_bank(tmp_path / "bank", [encode_picture(p) for p in pictures], landmarks, description(20, 1), {"donors": 10})
+    return DonorBank(tmp_path / "bank")
+
+
+def test_a_bank_comes_back_as_it_was_written(bank: DonorBank) -> None:
+    assert len(bank) == 20 and bank.card == {"donors": 10}
+    assert torch.allclose(bank.description.age, description(20, 1).age, atol=0.05)
+    picture = bank.picture(6)
+    assert picture.shape == (3, 256, 256) and abs(float(picture[1].mean()) * 255 - 60) < 4
+    assert torch.equal(bank.picture(7), picture.flip(-1))
+
+
+def test_a_missing_bank_says_how_to_build_one(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="fo-faceanon bank build"):
+        DonorBank(tmp_path)
+
+
+def test_a_damaged_picture_is_named(bank: DonorBank, tmp_path: Path) -> None:
+    (tmp_path / "bank" / "pictures.bin").write_bytes(b"\0" * (tmp_path / "bank" / "pictures.bin").stat().st_size)
+    with pytest.raises(WeightsError, match=r"donor 3 .* damaged"):
+        DonorBank(tmp_path / "bank").picture(6)
+
+
+def test_cost_is_the_weighted_distance_and_likes_a_donor_itself(bank: DonorBank) -> None:
+    index = DonorIndex(bank)
+    query = bank.description[torch.tensor([4, 9])]
+    query.occluded = torch.ones(2)
+    cost = index.costs(query)
+    assert cost.shape == (2, 20)
+    assert cost.argmin(1).tolist() == [4, 9]
+    assert cost.min(1).values.abs().max() < 0.05
+
+
+def test_a_pick_is_repeatable_varies_with_the_seed_and_never_takes_what_is_excluded(bank: DonorBank) -> None:
+    index, query = DonorIndex(bank), description(1, 5)
+    picks = {seed: int(index.pick(query, [seed])[0]) for seed in range(6)}
+    assert picks == {seed: int(index.pick(query, [seed])[0]) for seed in range(6)}
+    assert len(set(picks.values())) > 1
+    first = picks[0]
+    again = int(index.pick(query, [0], exclude=[{first}])[0])
+    assert again // 2 != first // 2
+
+
+def test_identity_moves_the_pick_away_from_the_original(bank: DonorBank) -> None:
+    index, query = DonorIndex(bank), description(1, 5)
+    likely = int(index.pick(query, [0])[0])
+    query.identity = bank.description.identity[likely : likely + 1]
+    assert int(index.pick(query, [0])[0]) != likely
+
+
+def test_a_person_gets_the_same_donor_whatever_the_seed(bank: DonorBank) -> None:
+    index, query = DonorIndex(bank), description(1, 5)
+    assert len({int(index.pick(query, [seed], persons=["someone"])[0]) for seed in range(5)}) == 1
+
+
+def test_spread_keeps_outliers_and_without_duplicates_drops_twins() -> None:
+    features = torch.cat([torch.zeros(50, 2), torch.tensor([[100.0, 0.0], [0.0, 100.0]])])
+    assert {50, 51} <= set(spread(features, 6, typical=0.3).tolist())
+    assert spread(features, 99).tolist() == list(range(52))
+    identity = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.01]]), dim=1)
+    assert without_duplicates(identity, 0.99).tolist() == [0, 1]
+
+
+def test_steering_reaches_rare_values() -> None:
+    random = np.random.default_rng(0)
+    latents = random.standard_normal((400, 512))
+    measured = latents[:, :3] @ random.standard_normal((3, 2)) + 0.1 * random.standard_normal((400, 2))
+    steering = Steering(latents, measured)
+    fresh = random.standard_normal((200, 512))
+    reached = steering.steer(fresh, seed=1)[:, :3]
+    assert reached.std(0).mean() > fresh[:, :3].std(0).mean() * 1.1
+
+
+def test_shape_is_free_of_position_scale_and_roll() -> None:
+    points = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(2)) * 100
+    angle = 0.5
+    linear = 1.7 * torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float32)
+    assert torch.allclose(normalised_shape(points), normalised_shape(points @ linear.T + 30), atol=1e-4)
+
+
+def test_light_is_read_in_the_frame_of_the_face() -> None:
+    landmarks = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(2)) * 80 + 60
+    landmarks[:, 36:42] = torch.tensor([85.0, 90.0])
+    landmarks[:, 42:48] = torch.tensor([125.0, 90.0])
+    bright = torch.full((1, 3, 200, 200), 0.2)
+    bright[..., 105:] = 0.8
+    grid, _ = light_grid(bright, landmarks)
+    lightness = grid.view(1, 3, 6, 6)[0, 0]
+    assert lightness[2:4, 4:].mean() > lightness[2:4, :2].mean() + 30
+    centre = apply_affine(frame_matrix(landmarks, 48), landmarks).mean(1)
+    assert torch.allclose(centre, torch.tensor([[24.0, 24.96]]), atol=0.1)
