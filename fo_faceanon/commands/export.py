@@ -36,6 +36,7 @@ def export(
         attributes=attribute,
         dry_run=dry_run,
         overwrite=overwrite,
+        progress=not as_json,
     )
     values: dict[str, Any] = report.to_dict()
     if as_json:
