@@ -57,6 +57,6 @@ def load_networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module
             raise WeightsError(f"{path} is not the MTCNN weight file that facenet-pytorch ships; reinstall facenet-pytorch") from error
         for name, module in list(network.named_children()):
             if isinstance(module, nn.MaxPool2d):
-                setattr(network, name, MaxPool(int(module.kernel_size)))
+                setattr(network, name, MaxPool(3 if module.kernel_size == 3 else 2))
         networks.append(network.eval().requires_grad_(False).to(device))
     return networks[0], networks[1], networks[2]

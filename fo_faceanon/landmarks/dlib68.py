@@ -18,7 +18,7 @@ _SIDE_OF_BOX, _DOWN_OF_BOX = 0.955, 0.10  # square's side and downward shift, in
 _SIDE_OF_SHAPE, _DOWN_OF_SHAPE = 1.097, -0.08  # the same, of the sides of the landmarks' bounding box
 SIDES = (160, 400)  # pixels: a face is resampled until its square is within
 MARGIN = 0.6  # of the square's side, around it in the crop
-AGREEMENT = 0.13  # of the square's side: how far the second pass may move the landmarks
+AGREEMENT = 0.10  # of the square's side: how far the second pass may move the landmarks
 SMALLEST = 6  # pixels: a smaller square shows nothing that a landmark could stand on
 
 
