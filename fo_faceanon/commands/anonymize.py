@@ -79,10 +79,11 @@ def _folder(source: Path, output: Path, options: Any, journal: Path, same_names:
 
 
 def _dataset(name: str, method: str, output: Path | None, restart: bool, as_json: bool, settings: dict[str, Any]) -> None:
-    from fo_faceanon.host.runner import anonymize as anonymize_dataset
-
     given = {key: value for key, value in settings.items() if value is not None}
-    report = anonymize_dataset(name, method, output_dir=output, overwrite=restart, progress=not as_json, **given)
+    with show.only_json(as_json):
+        from fo_faceanon.host.runner import anonymize as anonymize_dataset
+
+        report = anonymize_dataset(name, method, output_dir=output, overwrite=restart, progress=not as_json, **given)
     code = show.exit_code(report.images)
     if as_json:
         show.print_json({**report.to_dict(), "dataset": name, "exit_code": code})

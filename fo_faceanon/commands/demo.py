@@ -16,8 +16,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="as JSON on stdout")] = False,
 ) -> None:
     """Run the main job end to end on photographs that ship inside installed packages."""
-    from fo_faceanon.demo import run_demo
+    with show.only_json(as_json):
+        from fo_faceanon.demo import run_demo
 
-    result = run_demo(out, app=app, console=show.err if as_json else show.out)
+        result = run_demo(out, app=app, console=show.err if as_json else show.out)
     if as_json:
         show.print_json(result)

@@ -17,7 +17,8 @@ def doctor(
     """Check the installation: device, weights and their licences, database, plugin. Exit code 1 where something needed is missing."""
     from fo_faceanon.doctor import diagnose, render
 
-    checks = diagnose(database=database)
+    with show.only_json(as_json):
+        checks = diagnose(database=database)
     if as_json:
         show.print_json([asdict(check) for check in checks])
     else:

@@ -26,18 +26,19 @@ def export(
     """Export the releasable samples of a dataset, cleaned and audited. Exit code 4 where samples were withheld."""
     if not source.startswith(DATASET):
         raise typer.BadParameter(f"SRC must be {DATASET}NAME, but got {source!r}")
-    from fo_faceanon.host.export import export_safe_split
+    with show.only_json(as_json):
+        from fo_faceanon.host.export import export_safe_split
 
-    report = export_safe_split(
-        source.removeprefix(DATASET),
-        output,
-        dataset_type=type_,
-        label_fields=label_field,
-        attributes=attribute,
-        dry_run=dry_run,
-        overwrite=overwrite,
-        progress=not as_json,
-    )
+        report = export_safe_split(
+            source.removeprefix(DATASET),
+            output,
+            dataset_type=type_,
+            label_fields=label_field,
+            attributes=attribute,
+            dry_run=dry_run,
+            overwrite=overwrite,
+            progress=not as_json,
+        )
     values: dict[str, Any] = report.to_dict()
     if as_json:
         show.print_json(values)

@@ -63,10 +63,13 @@ class FolderJob:
             OutputError: the output cannot be written, is another's, or another run is writing it.
         """
         self._check_folders()
+        count = sum(1 for _ in list_files(self.source))
+        if not count:
+            raise InputError(f"{self.source} holds no files; give the folder that holds the images")
         with RunLock(self.journal / "lock"):
             self._prepare_output()
             with Journal(self.journal, self._configuration()) as journal:
-                total(sum(1 for _ in list_files(self.source)))
+                total(count)
                 return self._run(journal, progress)
 
     def _run(self, journal: Journal, progress: Callable[[ImageRecord], None]) -> FolderResult:
@@ -85,6 +88,7 @@ class FolderJob:
         if not result.report.adds_up:
             raise FaceAnonError(f"the counts of faces do not add up: {result.report.to_dict()}; this is a bug, please report it")
         result.resumed = journal.resumed
+        clean_temporaries(self.output)  # of workers that were killed
         self._write_mapping(journal)
         return result
 

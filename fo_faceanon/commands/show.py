@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -44,6 +45,11 @@ def finish(code: int) -> None:
 def print_json(values: Any) -> None:
     """One JSON document on stdout."""
     typer.echo(json.dumps(values, indent=2, default=str))
+
+
+def only_json(wanted: bool) -> AbstractContextManager[object]:
+    """Where JSON is wanted, sends what libraries print to stderr: FiftyOne, for one, greets on stdout."""
+    return redirect_stdout(sys.stderr) if wanted else nullcontext()
 
 
 @contextmanager

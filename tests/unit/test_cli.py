@@ -105,6 +105,7 @@ def test_refusals_write_nothing(tmp_path: Path) -> None:
     source = make_input(tmp_path)
     before = tree(tmp_path)
     (tmp_path / "full").mkdir()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     cases = {
         (source, source / "out"): "lies within",
@@ -112,6 +113,7 @@ def test_refusals_write_nothing(tmp_path: Path) -> None:
         (source, source): "lies within",
         (source, tmp_path / "full"): "is not empty",
         (tmp_path / "nowhere", tmp_path / "out"): "is not a folder",
+        (tmp_path / "empty", tmp_path / "out"): "holds no files",
     }
     for (a, b), words in cases.items():
         code, _, err = run("anonymize", a, b)

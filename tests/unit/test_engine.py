@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from engine_fakes import FACTORY, write_images
 
 from fo_faceanon import engine_stages, engine_stream
 from fo_faceanon.engine import Item, Options, run_items
 from fo_faceanon.errors import FaceAnonError, InputError, OutputError, WeightsError
 from fo_faceanon.faces import Face
-from fo_faceanon.images import decode_image, file_sha256
+from fo_faceanon.images import decode_image, encode_image, file_sha256
 from fo_faceanon.journal import Journal
 from fo_faceanon.records import RunReport
 
@@ -274,3 +275,16 @@ def test_suffixes(tmp_path: Path) -> None:
 def test_numbers_must_be_positive(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} must be at least 1"):
         Options(**{name: 0})
+
+
+def test_the_real_anonymizer_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+    path = tmp_path / "astronaut.png"
+    path.write_bytes(encode_image(skimage.data.astronaut()))
+    face = (Face((180.0, 70.0, 275.0, 180.0)),)
+    records = []
+    for workers in (1, 2):
+        item = Item("a", path, tmp_path / str(workers) / "a", faces=face)
+        records += run_items([item], Options("blur", device="cpu", workers=workers))
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert records[0].output_sha256 == records[1].output_sha256 != records[0].source_sha256
+    assert records[0].faces == records[1].faces and records[0].faces[0].recognisers
