@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,14 @@ class FillAnonymizer:
             reidentified=False,
             landmarks=marks,
         )
+
+
+class SlowAnonymizer(FillAnonymizer):
+    """Takes its time, so that it can be killed half way."""
+
+    def __call__(self, images: Sequence[np.ndarray], faces: Sequence[Sequence[Face] | None] | None = None) -> list[Filled]:
+        time.sleep(0.5)
+        return super().__call__(images, faces)
 
 
 def picture(seed: int, kind: str = "face", size: tuple[int, int] = (64, 56)) -> Image.Image:

@@ -42,6 +42,9 @@ _FACE_ATTRIBUTES = {
     "identity_similarity": fo.FloatField,
     "reidentified": fo.BooleanField,
 }
+#: The 68 points of iBUG 300-W by part; the App fails to draw a skeleton whose points have no names.
+_PARTS = {"jaw": 17, "right brow": 5, "left brow": 5, "nose": 9, "right eye": 6, "left eye": 6, "outer lips": 12, "inner lips": 8}
+_POINT_NAMES = [f"{part} {number}" for part, count in _PARTS.items() for number in range(1, count + 1)]
 
 
 def declare_fields(dataset: fo.Dataset) -> None:
@@ -141,12 +144,12 @@ def _configure_app(dataset: fo.Dataset) -> None:
     if MEDIA not in config.media_fields:
         config.media_fields = [*config.media_fields, MEDIA]
     config.media_fallback = False
-    dataset.skeletons = {**dataset.skeletons, LANDMARKS: fo.KeypointSkeleton(edges=list(_skeleton_edges()))}
+    dataset.skeletons = {**dataset.skeletons, LANDMARKS: fo.KeypointSkeleton(labels=_POINT_NAMES, edges=list(_skeleton_edges()))}
     dataset.save()
 
 
 def _skeleton_edges() -> Iterable[list[int]]:
-    """The 68 points of iBUG 300-W as polylines: jaw, brows, nose, eyes, lips."""
+    """The same points as polylines: jaw, brows, bridge and base of the nose, eyes, lips."""
     open_lines = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36))
     closed_lines = ((36, 42), (42, 48), (48, 60), (60, 68))
     for start, stop in open_lines:
