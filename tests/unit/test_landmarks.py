@@ -64,7 +64,7 @@ def test_the_image_may_end_at_the_face(landmarker: Dlib68, astronaut: np.ndarray
     x, y = 172, 66
     box = (MTCNN_BOX[0] - x, MTCNN_BOX[1] - y, MTCNN_BOX[2] - x, MTCNN_BOX[3] - y)
     found = mark(landmarker, astronaut[y:180, x:275], box)
-    assert error(found + [x, y], mark(landmarker, astronaut, MTCNN_BOX)) < 0.08
+    assert error(found + np.float32([x, y]), mark(landmarker, astronaut, MTCNN_BOX)) < 0.08
 
 
 def test_squares() -> None:
