@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
+import io
 import json
+import os
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +20,9 @@ from torch import Tensor
 from fo_faceanon.attributes import BLENDSHAPES, WEIGHTS, AttributeNet
 from fo_faceanon.errors import InputError, WeightsError
 from fo_faceanon.faces import apply_affine, warp_affine
+from fo_faceanon.networks.bisenet import CLASSES, BiSeNet
 from fo_faceanon.training.attributes_data import crop_template, pose_of_matrix
+from fo_faceanon.training.parse_faces import measure_face, parser_matrix, soft_labels
 from fo_faceanon.training.train_attributes import MIRROR_POINTS, augment, correlation, cut, mirror_blendshapes, plain, roc_area
 
 
@@ -25,14 +32,19 @@ def net() -> AttributeNet:
     return AttributeNet()
 
 
-def _landmarks(pixels: np.ndarray) -> Tensor:
+@functools.cache
+def _dlib() -> tuple[Any, Any]:
     dlib = pytest.importorskip("dlib")
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the package that carries dlib's predictor is not installed")
     file = Path(spec.submodule_search_locations[0]) / "models/shape_predictor_68_face_landmarks.dat"
-    box = dlib.get_frontal_face_detector()(pixels, 0)[0]
-    return torch.tensor([[p.x, p.y] for p in dlib.shape_predictor(str(file))(pixels, box).parts()], dtype=torch.float32)
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(file))
+
+
+def _landmarks(pixels: np.ndarray) -> Tensor:
+    detect, predict = _dlib()
+    return torch.tensor([[p.x, p.y] for p in predict(pixels, detect(pixels, 0)[0]).parts()], dtype=torch.float32)
 
 
 def _example(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -223,3 +235,61 @@ def test_figures_agree_with_references() -> None:
     expected = [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)]
     assert np.allclose(correlation(torch.from_numpy(a), torch.from_numpy(b)), expected)
     assert roc_area(torch.tensor([0.9, 0.4, 0.4, 0.1]), torch.tensor([True, True, False, False])) == 0.875
+
+
+def test_parser_frame_is_the_template_enlarged(net: AttributeNet) -> None:
+    template = net.net.template[None]
+    align = torch.tensor([[[1.1, 0.0, 0.0], [0.0, 1.1, 0.0]]])
+    align[:, :, 2] = crop_template(template)[:, 0] - 1.1 * template[:, 0]  # a picture that already is the network's crop
+    expected = template * 2.2 + torch.tensor([40.0, 48.0]) + (2.2 - 1) / 2
+    assert (apply_affine(parser_matrix(align), template) - expected).abs().max() < 0.7
+
+
+def _parsed(net: AttributeNet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    points = net.net.template.numpy() * 2.2 + [40.0, 48.0]
+    return np.full((256, 256), CLASSES.index("skin")), np.full((256, 256, 3), 0.6), points
+
+
+def test_parsed_faces_are_measured(net: AttributeNet) -> None:
+    classes, image, points = _parsed(net)
+    assert measure_face(classes, image, points) == (0.0, 1.0, 0.0)
+    eyes = slice(int(points[37, 1]) - 12, int(points[41, 1]) + 12)
+    classes[eyes, 60:200] = CLASSES.index("eye_g")
+    image[eyes, 60:200] = 0.12
+    classes[:110, :100] = CLASSES.index("hair")
+    band, ratio, cover = measure_face(classes, image, points)
+    assert band > 0.5
+    assert ratio == pytest.approx(0.2, abs=0.01)
+    assert 0.01 < cover < 0.2
+    labels = soft_labels(np.array([band, band, 0.0]), np.array([ratio, 0.8, 1.0]), np.array([cover, 0.3, 0.0]))
+    assert labels["glasses"].tolist() == [1, 1, 0]
+    assert labels["sunglasses"].tolist() == [1, 0, 0]
+    assert labels["occluded"][1:].tolist() == [1, 0]
+
+
+def test_parser_keeps_the_size() -> None:
+    with torch.inference_mode():
+        assert BiSeNet().eval()(torch.rand(1, 3, 64, 96)).shape == (1, 19, 64, 96)
+
+
+@pytest.mark.shared
+def test_smiles_are_told_from_neutral_faces(net: AttributeNet) -> None:
+    from PIL import Image
+
+    root = Path(os.environ.get("FACEANON_SHARED", Path(__file__).parents[3] / "shared")) / "data/eval/london.tar"
+    if not root.exists():
+        pytest.skip("the evaluation images are not beside the checkout (FACEANON_SHARED)")
+    smile = BLENDSHAPES.index("mouthSmileLeft")
+    scores: dict[str, list[float]] = {"neutral": [], "smiling": []}
+    with tarfile.open(root) as tar:
+        for member in tar:
+            kind = Path(member.name).name.split("_")[0]
+            if member.isfile() and kind in scores and len(scores[kind]) < 8:
+                handle = tar.extractfile(member)
+                assert handle is not None
+                picture = Image.open(io.BytesIO(handle.read())).convert("RGB").resize((320, 320))
+                scores[kind].append(float(net(*_example(np.asarray(picture))).blendshapes[0, smile]))
+    neutral, smiling = np.array(scores["neutral"]), np.array(scores["smiling"])
+    assert len(neutral) == len(smiling) == 8
+    assert smiling.mean() > neutral.mean() + 0.3
+    assert (smiling[:, None] > neutral).mean() > 0.9
