@@ -30,9 +30,9 @@ def main() -> None:
         _work(inbox, outbox, started, stopping)
     except BrokenPipeError:
         os._exit(1)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)  # with a thread reading stdin, a regular exit would abort
     except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
         _send(outbox, ("fatal", error if isinstance(error, FaceAnonError) else FaceAnonError(f"{type(error).__name__}: {error}")))
     os._exit(0)  # interpreters with networks loaded take long to end, and nothing is left to save
 
