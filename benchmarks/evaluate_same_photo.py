@@ -4,7 +4,8 @@
     python benchmarks/evaluate_same_photo.py celebahq --setting donor --limit 100   one of ours, on one of the evaluation sets
 
 Beside them stand the noise floor (the original as JPEG of quality 95) and the privacy floor (a solid fill of the face). The
-main face of each picture counts. Judge: facenet-pytorch's MTCNN with its defaults, dlib's 68 landmarks.
+main face of each picture counts. Judge: facenet-pytorch's MTCNN with its defaults, dlib's 68 landmarks (for geometry, the mean
+from seven boxes).
 
 ``lm68`` and ``lm51`` (without the jaw): mean absolute coordinate difference over points and both coordinates, divided by the
 distance of the eye centres, on faces found in both pictures. ``emotion_agreement``: same most probable class of face-api.js's
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from embedding import JudgedSet, judge_set, recognisers
+from judge import steady_landmarks
 from scores import same_photo
 from sources import Anonymize, from_folder, jpeg95, method, read_folder, read_tar, solid_fill
 from torch import Tensor
@@ -43,10 +45,10 @@ SETS = ("celebahq", "lfw", "london")
 def landmark_errors(made: JudgedSet, originals: JudgedSet) -> dict[str, float]:
     """Mean landmark errors in units of the inter-ocular distance, over faces found in both pictures."""
     errors = []
-    for theirs, face in zip(made.faces, originals.faces, strict=True):
+    for after, before, theirs, face in zip(made.images, originals.images, made.faces, originals.faces, strict=True):
         if theirs and face:
-            eyes = face.landmarks[36:42].mean(0) - face.landmarks[42:48].mean(0)
-            errors.append(np.abs(theirs.landmarks - face.landmarks).mean(1) / np.linalg.norm(eyes))
+            kept, known = steady_landmarks(after, theirs.landmarks), steady_landmarks(before, face.landmarks)
+            errors.append(np.abs(kept - known).mean(1) / np.linalg.norm(known[36:42].mean(0) - known[42:48].mean(0)))
     if not errors:
         return {"n": 0}
     table = np.stack(errors)

