@@ -18,9 +18,10 @@ from fiftyone.core.collections import SampleCollection
 from fo_faceanon.errors import ExportError, OutputError
 from fo_faceanon.host import clearance, fields
 from fo_faceanon.host.audit import Secrets, audit
+from fo_faceanon.host.consent import LabelCheck
 from fo_faceanon.host.destination import check_destination, publish
 from fo_faceanon.host.labels import check_fields, label_texts, rebuild
-from fo_faceanon.host.session import CHUNK, require_images, root_dataset, stream_values
+from fo_faceanon.host.session import CHUNK, database_errors, require_images, root_dataset, stream_values
 from fo_faceanon.images import encode_image, output_suffix, write_atomic, written_format
 
 #: Layouts on offer, and the label field that each one needs.
@@ -98,11 +99,12 @@ def export_safe_split(
     check_destination(destination, dataset, overwrite)
     secrets.SystemRandom().shuffle(ids)
     rows = _cleared_rows(dataset, ids, report, progress)
-    if dry_run:
-        for _ in rows:
-            report.exported += 1
-    else:
-        _write(dataset, rows, destination, report, overwrite)
+    with database_errors():
+        if dry_run:
+            for _ in rows:
+                report.exported += 1
+        else:
+            _write(dataset, rows, destination, report, overwrite)
     report.seconds = time.monotonic() - start
     return report
 
@@ -129,14 +131,19 @@ def _cleared_rows(
     """Yields pictures that may leave with their rebuilt labels; counts the others by reason."""
     withheld: Counter[str] = Counter()
     wanted = len(clearance.NEEDED)
+    unchanged = LabelCheck(dataset)
+    columns = [*clearance.NEEDED, *report.label_fields, *unchanged.needed]
     with fo.ProgressBar(total=len(ids), progress=progress) as bar:
-        for _, *values in bar(stream_values(dataset, ids, [*clearance.NEEDED, *report.label_fields])):
+        for _, *values in bar(stream_values(dataset, ids, columns)):
             report.considered += 1
             verdict = clearance.clear(*values[:wanted])
+            labels, rest = values[wanted : wanted + len(report.label_fields)], values[wanted + len(report.label_fields) :]
+            if isinstance(verdict, clearance.Cleared):
+                verdict = unchanged(Path(values[0]), rest) or verdict
             if isinstance(verdict, str):
                 withheld[verdict] += 1
             else:
-                yield verdict, [rebuild(label, report.attributes) for label in values[wanted:]]
+                yield verdict, [rebuild(label, report.attributes) for label in labels]
     report.withheld = dict(withheld)
 
 
@@ -150,6 +157,8 @@ def _write(dataset: fo.Dataset, rows: Iterator, destination: Path, report: Expor
             raise ExportError(f"nothing may be exported ({reasons}). See fo_faceanon.failures(dataset)")
         audit(work / "export", written, _secrets(dataset, work, texts))
         publish(work / "export", destination, overwrite)
+    except ConnectionError:  # an OSError too, but the database's
+        raise
     except OSError as error:
         raise ExportError(f"the export cannot be written: {error.strerror or error}; nothing was exported") from error
     except OutputError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ class FaceSource:
     keep_field: str | None = None
     keep_ids: frozenset[str] = frozenset()
     person_field: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, for the run's configuration."""
+        return {**asdict(self), "keep_ids": sorted(self.keep_ids)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FaceSource:
+        """What :meth:`to_dict` gave."""
+        return cls(**{**values, "keep_ids": frozenset(values["keep_ids"])})
 
     def check(self, dataset: fo.Dataset) -> None:
         """Raises HostError where the dataset has no such Detections field, or consent is given for no field."""
@@ -83,10 +92,9 @@ def read_rows(dataset: fo.Dataset, ids: Sequence[str], source: FaceSource, run_k
             previous_actions=[action for action in actions or [] if action],
             error=None if filepath else "the sample has no file path",
         )
-        labels = rest[len(_PREVIOUS)] if source.field is not None else None
-        if labels is not None:
-            _add_faces(row, labels, source)
-        row.fingerprint = _fingerprint(run_key, row)
+        if source.field is not None:
+            _add_faces(row, rest[len(_PREVIOUS)], source)
+        row.fingerprint = _fingerprint(run_key, row.faces)
         yield row
 
 
@@ -114,15 +122,33 @@ def oriented_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def _add_faces(row: Row, labels: fo.Detections, source: FaceSource) -> None:
+def current_fingerprint(run_key: str, source: FaceSource, path: Path, labels: fo.Detections | None) -> str:
+    """The fingerprint that a sample would get now; another than it has, where labels or consent changed since.
+
+    Raises:
+        InputError: the image or a label cannot be used.
+    """
+    if source.field is None or labels is None:
+        return _fingerprint(run_key, None)
+    return _fingerprint(run_key, _faces(labels, oriented_size(path), source))
+
+
+def _add_faces(row: Row, labels: fo.Detections | None, source: FaceSource) -> None:
+    if labels is None:
+        return
     try:
         row.size = oriented_size(row.source)
-        row.faces = tuple(_face(label, row.size, source) for label in labels.detections)
+        row.faces = _faces(labels, row.size, source)
     except FaceAnonError as error:
         row.error = str(error)
         return
-    if source.field == fields.FACES and source.keep_field:  # our own field is rewritten: consent given there must survive
-        row.carried = {label.id: {source.keep_field: True} for label in labels.detections if _attribute(label, source.keep_field) is True}
+    if source.field == fields.FACES:  # our own field is rewritten: what a person added to it must survive
+        names = [name for name in (source.keep_field, source.person_field) if name]
+        row.carried = {label.id: {name: _attribute(label, name) for name in names} for label in labels.detections}
+
+
+def _faces(labels: fo.Detections, size: tuple[int, int], source: FaceSource) -> tuple[Face, ...]:
+    return tuple(_face(label, size, source) for label in labels.detections)
 
 
 def _face(label: fo.Detection, size: tuple[int, int], source: FaceSource) -> Face:
@@ -144,7 +170,10 @@ def _attribute(label: fo.Detection, name: str | None) -> Any:
     return label[name] if name and label.has_field(name) else None
 
 
-def _fingerprint(run_key: str, row: Row) -> str:
-    """Changes with the run's configuration and with the faces asked for: a withdrawn consent must not be skipped."""
-    faces = None if row.faces is None else [(face.key, face.box, face.keep, face.person) for face in row.faces]
-    return hashlib.sha256(json.dumps([run_key, faces]).encode()).hexdigest()
+def _fingerprint(run_key: str, faces: tuple[Face, ...] | None) -> str:
+    """Changes with the run's configuration and with the faces asked for: a withdrawn consent must not be skipped.
+
+    Boxes count in tenths of a pixel: stored relative to the image, they come back with rounding errors.
+    """
+    known = None if faces is None else [(f.key, [round(v, 1) for v in f.box], f.keep, f.person) for f in faces]
+    return hashlib.sha256(json.dumps([run_key, known]).encode()).hexdigest()

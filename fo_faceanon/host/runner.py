@@ -19,7 +19,7 @@ from fo_faceanon.errors import FaceAnonError, HostError
 from fo_faceanon.host import fields, runs, views
 from fo_faceanon.host.inputs import FaceSource, Row, read_rows, source_folders
 from fo_faceanon.host.lock import DatasetLock
-from fo_faceanon.host.session import require_images, root_dataset, sample_ids
+from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids
 from fo_faceanon.host.writer import FieldWriter
 from fo_faceanon.images import file_sha256
 from fo_faceanon.records import FaceRecord, ImageRecord, RunReport
@@ -62,7 +62,8 @@ def anonymize(
     Raises:
         HostError: no database, no such dataset or field, a field of ours taken, folders inside one another, a second run.
         InputError: unknown method or dial.
-        WeightsError: weights that the method needs are missing; nothing was changed then.
+        WeightsError: weights that the method needs are missing; no sample was changed then.
+        OutputError: nothing more can be written (disk full, no permission). What was finished is kept; run again to go on.
     """
     samples = require_images(samples)
     steps = anonymize_steps(samples, method, **settings)
@@ -108,7 +109,7 @@ def anonymize_steps(
     ids = sample_ids(samples)
     folder = _output_folder(dataset, output_dir)
     _check_folders(folder, source_folders(dataset, ids))
-    with DatasetLock(dataset) as lock:
+    with database_errors(), DatasetLock(dataset) as lock:
         run = _Run(dataset, ids, faces, _options(method, options), folder, overwrite, lock)
         return (yield from run.steps())
 
@@ -129,7 +130,7 @@ class _Run:
         fields.declare_fields(dataset)
         self._dataset, self._ids, self._faces, self._options = dataset, ids, faces, options
         self._folder, self._overwrite = folder, overwrite
-        self._config = runs.run_config(options)
+        self._config = runs.run_config(options, faces)
         self._key = runs.run_key(self._config)
         self._writer = FieldWriter(dataset, self._key, folder, lock)
         self._pending: dict[str, Row] = {}  # bounded by what the engine reads ahead
@@ -139,6 +140,7 @@ class _Run:
     def steps(self) -> Generator[Step, None, RunReport]:
         start = time.monotonic()
         runs.register_run(self._dataset, self._key, self._config)
+        views.save_views(self._dataset)
         try:
             for row, record, write in self._outcomes():
                 if write:
@@ -150,7 +152,6 @@ class _Run:
                 self._writer.flush()
             raise
         self._writer.flush()
-        views.save_views(self._dataset)
         report = self._ledger.report(self._key, self._options.method, time.monotonic() - start)
         runs.save_report(self._dataset, self._key, report)
         return report

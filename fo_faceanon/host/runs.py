@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 
 from fo_faceanon import __version__
+from fo_faceanon.host.inputs import FaceSource
 from fo_faceanon.records import RunReport
 
 if TYPE_CHECKING:
     from fo_faceanon.engine import Options
 
 
-def run_config(options: Options) -> dict[str, Any]:
+def run_config(options: Options, faces: FaceSource) -> dict[str, Any]:
     """What decides the output of a run, as JSON values; the secret salt only as a slow digest."""
     salt = None if options.salt is None else _slow_digest(options.salt)
-    config = {**options.configuration, "salt_digest": salt, "version": __version__}
+    config = {**options.configuration, "faces": faces.to_dict(), "salt_digest": salt, "version": __version__}
     return json.loads(json.dumps(config, default=str, sort_keys=True))
 
 
@@ -32,6 +33,13 @@ def register_run(dataset: fo.Dataset, key: str, config: dict[str, Any]) -> None:
     """Registers the run before its first image, so that an interrupted run can be seen."""
     described = {**config, "method": "faceanon/anonymize", "anonymizer": config["method"]}
     dataset.register_run(key, dataset.init_run(**described), overwrite=True)
+
+
+def face_source(dataset: fo.Dataset, key: str) -> FaceSource | None:
+    """Where the faces of a registered run came from; None where the run is not registered any more."""
+    if not dataset.has_run(key):
+        return None
+    return FaceSource.from_dict(dataset.get_run_info(key).config.faces)
 
 
 def save_report(dataset: fo.Dataset, key: str, report: RunReport) -> None:

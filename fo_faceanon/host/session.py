@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
@@ -62,11 +63,22 @@ def stream_values(dataset: fo.Dataset, ids: Sequence[str], fields: Sequence[str]
         yield from zip(*chunk.values(["id", *fields]), strict=True)
 
 
-def _load(name: str) -> fo.Dataset:
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turns a database that is gone, or was never there, into an error that says what to do.
+
+    Raises:
+        HostError: in place of the database's own errors.
+    """
     try:
+        yield
+    except (FiftyOneConfigError, ConnectionError, PyMongoError) as error:
+        raise HostError(_NO_DATABASE.format(error=str(error).strip() or type(error).__name__)) from error
+
+
+def _load(name: str) -> fo.Dataset:
+    with database_errors():
         if not fo.dataset_exists(name):
             known = fo.list_datasets()
             raise HostError(f"there is no dataset '{name}'. Known datasets: {', '.join(known[:20]) or 'none'}")
         return fo.load_dataset(name)
-    except (FiftyOneConfigError, ConnectionError, PyMongoError, RuntimeError) as error:
-        raise HostError(_NO_DATABASE.format(error=str(error).strip() or type(error).__name__)) from error

@@ -11,8 +11,9 @@ import pytest
 from fiftyone import ViewField as F
 from host_tools import BOX, FAST, make_dataset, picture
 from PIL import Image
+from pymongo.errors import AutoReconnect
 
-from fo_faceanon.errors import FaceAnonError, HostError, InputError
+from fo_faceanon.errors import FaceAnonError, HostError, InputError, OutputError
 from fo_faceanon.host import runner
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.runner import anonymize, anonymize_steps
@@ -179,7 +180,7 @@ def test_a_view_cannot_hide_a_face(tmp_path: Path) -> None:
     assert statuses(dataset) == ["ok", None]
 
 
-def test_corrected_faces_of_an_earlier_run(tmp_path: Path) -> None:
+def test_corrected_faces_of_an_earlier_run(tmp_path: Path, processed: list[str]) -> None:
     """The review: a person adds a missed face to our own field, marks another as consenting, and runs again."""
     dataset = make_dataset(tmp_path / "in", ["face"])
     anonymize(dataset, **FAST)
@@ -192,6 +193,7 @@ def test_corrected_faces_of_an_earlier_run(tmp_path: Path) -> None:
     for _ in range(2):
         assert anonymize(dataset, **FAST, faces_field="faces", keep_field="consent").faces == {"kept": 1, "generated": 1}
         assert [d.id for d in dataset.first().faces.detections] == ids
+    assert len(processed) == 2  # the first run and the corrected one; the last found nothing to do
 
 
 @pytest.mark.parametrize("box", [[0.1, 0.1, 0.0, 0.2], [0.1, float("nan"), 0.2, 0.2]])
@@ -235,6 +237,33 @@ def test_stopping_half_way_keeps_what_is_finished(tmp_path: Path, processed: lis
     processed.clear()
     report = anonymize(dataset, **FAST)
     assert report.images == {"ok": 6} and len(processed) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        (OutputError("the disk is full"), OutputError, "disk is full"),
+        (AutoReconnect("gone"), HostError, "database cannot be reached: gone"),
+    ],
+)
+def test_a_run_that_breaks_off_keeps_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, kind: type[Exception], words: str
+) -> None:
+    dataset = make_dataset(tmp_path / "in", ["face"] * 6)
+    real = runner.engine.run_items
+
+    def breaking(items, options):
+        for number, record in enumerate(real(items, options)):
+            if number == 2:
+                raise fault
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.engine, "run_items", breaking)
+        with pytest.raises(kind, match=words):
+            anonymize(dataset, **FAST)
+    assert statuses(dataset).count("ok") == 2 and len(ready(dataset)) == 2
+    assert anonymize(dataset, **FAST).images == {"ok": 6}
 
 
 def test_worker_processes(tmp_path: Path) -> None:

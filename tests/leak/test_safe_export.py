@@ -275,3 +275,18 @@ def test_the_audit_sees(tmp_path: Path, fault: str) -> None:
         written.add("0" * 64)
     with pytest.raises(ExportError):
         audit(tmp_path, written, words)
+
+
+def test_consent_withdrawn_after_the_run_withholds(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "in", ["face", "face"])
+    boxes = [fo.Detections(detections=[fo.Detection(label="x", bounding_box=[0.13, 0.21, 0.37, 0.41], consent=True)]) for _ in range(2)]
+    dataset.set_values("people", boxes, dynamic=True)
+    anonymize(dataset, **FAST, faces_field="people", keep_field="consent")
+    assert export_safe_split(dataset, tmp_path / "split", dry_run=True).exported == 2
+    dataset.set_values("people.detections.consent", [[False], [True]])
+    report = export_safe_split(dataset, tmp_path / "split", dry_run=True)
+    assert (report.exported, report.withheld) == (1, {"face labels or consent changed: anonymize again": 1})
+    anonymize(dataset, **FAST, faces_field="people", keep_field="consent")
+    assert export_safe_split(dataset, tmp_path / "split", dry_run=True).exported == 2
+    dataset.delete_runs()
+    assert export_safe_split(dataset, tmp_path / "split", dry_run=True).exported == 0
