@@ -90,7 +90,8 @@ def test_known_photographs(net: AttributeNet, astronaut: tuple[Tensor, Tensor], 
     assert young.male[0] < 0.5
     assert 22 < young.age[0] < 48
     assert old.age[0] > young.age[0] + 10
-    assert young.glasses[0] < 0.5 < old.glasses[0]
+    assert young.glasses[0] < 0.2
+    assert old.glasses[0] > 0.3  # the limit that the card recommends
     assert young.beard[0] < 0.5
     assert young.sunglasses[0] < 0.5
     assert old.sunglasses[0] < 0.5
