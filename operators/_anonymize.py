@@ -59,6 +59,9 @@ class AnonymizeFaces(foo.Operator):
             if time.monotonic() - shown > 0.5 or step.done == step.total:
                 shown = time.monotonic()
                 yield _show_progress(ctx, step.done / step.total, f"{step.done} of {step.total} images")
+        yield _show_progress(
+            ctx, 1.0, "Done: " + (", ".join(f"{count} {status}" for status, count in report.images.items()) or "no images")
+        )
         if not ctx.delegated:
             yield ctx.ops.reload_dataset()
             yield ctx.ops.show_output(self.resolve_output(ctx), _results(report))

@@ -144,6 +144,10 @@ def _configure_app(dataset: fo.Dataset) -> None:
     if MEDIA not in config.media_fields:
         config.media_fields = [*config.media_fields, MEDIA]
     config.media_fallback = False
+    if config.active_fields is None:  # 68 points drawn over a face hide it
+        shown = fo.DatasetAppConfig.default_active_fields(dataset)
+        shown.paths = [path for path in shown.paths if path != LANDMARKS] + [f"{STATUS}.status"]
+        config.active_fields = shown
     dataset.skeletons = {**dataset.skeletons, LANDMARKS: fo.KeypointSkeleton(labels=_POINT_NAMES, edges=list(_skeleton_edges()))}
     dataset.save()
 

@@ -80,10 +80,12 @@ def test_the_app_never_falls_back_to_the_original(tmp_path: Path) -> None:
     anonymize(dataset, **FAST)
     assert dataset.app_config.media_fallback is False
     assert dataset.app_config.media_fields == ["filepath", "anonymized_filepath"]
+    shown = dataset.app_config.active_fields
+    assert shown.paths == ["faces", "faceanon.status"] and not shown.exclude  # landmarks would hide the faces
     edges = np.concatenate([np.asarray(e) for e in dataset.skeletons["face_landmarks"].edges])
     assert set(edges) == set(range(68))
     assert "faceanon.status" in dataset.list_indexes()
-    assert {"action", "identity_similarity"} <= set(dataset.get_field_schema(flat=True)) or dataset.has_field("faces.detections.action")
+    assert {f"faces.detections.{name}" for name in ("action", "identity_similarity", "seed")} <= set(dataset.get_field_schema(flat=True))
 
 
 def test_resume_redoes_only_what_is_not_vouched_for(tmp_path: Path, processed: list[str]) -> None:
