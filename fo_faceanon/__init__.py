@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fo_faceanon.anonymizer import AnonymizedImage, Anonymizer
     from fo_faceanon.errors import FaceAnonError
     from fo_faceanon.faces import Face
+    from fo_faceanon.host.evaluate import evaluate
     from fo_faceanon.host.export import export_safe_split
     from fo_faceanon.host.runner import anonymize
     from fo_faceanon.host.views import failures
@@ -25,6 +26,7 @@ _LAZY = {
     "FaceAnonError": "errors",
     "RunReport": "records",
     "anonymize": "host.runner",
+    "evaluate": "host.evaluate",
     "export_safe_split": "host.export",
     "failures": "host.views",
     "list_methods": "registry",
@@ -37,6 +39,7 @@ __all__ = [  # noqa: RUF022 - the order of use
     "FaceAnonError",
     "RunReport",
     "anonymize",
+    "evaluate",
     "export_safe_split",
     "failures",
     "list_methods",

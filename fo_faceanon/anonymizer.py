@@ -253,7 +253,9 @@ class Anonymizer:
             job.verdict, job.pixels, job.alpha = verdict, made.pixels[i], made.alpha[i]
 
     def _describe(self, batch: CropBatch) -> Description | None:
-        return self._describer(batch.pixels, batch.landmarks) if self._describer is not None else None
+        if self._describer is None:
+            return None
+        return self._describer(batch.reduce(batch.pixels), batch.reduced_landmarks)
 
     @staticmethod
     def _reject(job: _Job, reason: str) -> None:
@@ -278,5 +280,3 @@ class Anonymizer:
         if job.verdict is not None:
             record.identity_similarity, record.reidentified = job.verdict.similarity, job.verdict.reidentified
             record.recognisers = list(job.verdict.recognisers)
-        elif job.method == "mask":
-            record.reidentified = False

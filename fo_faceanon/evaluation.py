@@ -30,7 +30,8 @@ class FaceMetrics:
 
     ``detected``: the result still shows a face there. ``landmark_error`` (68 points) and ``expression_error`` (51 points,
     without the jaw line): mean absolute coordinate error in inter-ocular distances; zero is best. ``si_mse``, ``si_l2``:
-    scale-invariant errors of linear light and of shading. ``delta_l``, ``delta_c``, ``delta_e``: CIE lightness, chroma and CIEDE2000 differences over skin.
+    scale-invariant errors of linear light and of shading. ``delta_l``, ``delta_c``, ``delta_e``: CIE lightness, chroma and CIEDE2000
+    differences over skin.
     """
 
     detected: bool = False

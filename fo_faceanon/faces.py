@@ -90,6 +90,21 @@ class CropBatch:
     def __len__(self) -> int:
         return self.pixels.shape[0]
 
+    @property
+    def reduction(self) -> int:
+        """Block size of :meth:`reduce`, so that the networks that read faces get windows of about 256 px."""
+        return max(self.pixels.shape[-1] // 224, 1)
+
+    def reduce(self, pixels: Tensor) -> Tensor:
+        """``B x 3 x S x S`` pictures of these windows, averaged over blocks."""
+        factor = self.reduction
+        return pixels if factor == 1 else F.avg_pool2d(pixels, factor, ceil_mode=True, count_include_pad=False)
+
+    @property
+    def reduced_landmarks(self) -> Tensor:
+        """``B x 68 x 2`` in pixels of the reduced windows."""
+        return (self.landmarks + 0.5) / self.reduction - 0.5
+
 
 def estimate_similarity(source: Tensor, target: Tensor) -> Tensor:
     """Least-squares similarity transforms that take ``source`` points to ``target`` points.

@@ -38,11 +38,12 @@ class IdentityCheck:
 
     def __call__(self, batch: CropBatch, blended: Tensor, description: Description | None) -> list[Verdict | None]:
         """A verdict per face; None for faces without landmarks, which no recogniser can align."""
+        made, landmarks = batch.reduce(blended), batch.reduced_landmarks
         known = (~batch.landmarks.isnan().any(-1).any(-1)).tolist()
         margins, values = [], []
         for recogniser in self.recognisers:
             original = self._original(recogniser, batch, description)
-            similarity = (original * recogniser.embed(blended, batch.landmarks)).sum(1)
+            similarity = (original * recogniser.embed(made, landmarks)).sum(1)
             values.append(similarity)
             margins.append(similarity - recogniser.threshold)
         margin, worst = torch.stack(margins).max(0)
@@ -55,4 +56,4 @@ class IdentityCheck:
     def _original(recogniser: Recogniser, batch: CropBatch, description: Description | None) -> Tensor:
         if recogniser.name == "dlib" and description is not None:
             return description.identity  # the guide is the same network: computed once
-        return recogniser.embed(batch.pixels, batch.landmarks)
+        return recogniser.embed(batch.reduce(batch.pixels), batch.reduced_landmarks)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 #: Width of the soft edge outside the face, as a fraction of the face's width.
 FEATHER = 0.07
+#: Over the forehead the replacement fades out between these heights above the brows, in eye-to-mouth distances, so that hair
+#: that falls onto it is not cut off along a line.
+FOREHEAD = (0.25, 0.75)
 
 
 @dataclass(slots=True)
@@ -58,10 +61,10 @@ def face_widths(batch: CropBatch) -> Tensor:
     return torch.where(batch.landmarks.isnan().any(-1).any(-1), boxes, spans.amax(-1)).clamp_min(1.0)
 
 
-def replacement_alpha(batch: CropBatch, hull: Tensor | None = None) -> Tensor:
-    """``B x 1 x S x S``: 1 on the face and forehead, falling to exactly 0 a little way outside.
+def replacement_alpha(batch: CropBatch) -> Tensor:
+    """``B x 1 x S x S``: 1 on the face, falling to exactly 0 a little way outside, and over the forehead.
 
-    Faces with landmarks get their ``hull`` (computed where None): no original pixel survives inside of it. Faces without get the
+    Faces with landmarks get the hull of their points: no original pixel survives inside of it. Faces without get the
     ellipse that the box bounds, grown by a fifth, since detectors cut chins and foreheads.
     """
     side = batch.pixels.shape[-1]
@@ -69,10 +72,23 @@ def replacement_alpha(batch: CropBatch, hull: Tensor | None = None) -> Tensor:
     ellipse = box_ellipse(batch.boxes, side)
     if bool(unknown.all()):
         return ellipse
-    if hull is None:
-        hull = face_masks(batch.landmarks, side, side).hull
-    soft = feather(hull, FEATHER * face_widths(batch))
+    hull = face_masks(batch.landmarks, side, side, forehead=FOREHEAD[1]).hull
+    radii = (FEATHER * face_widths(batch)).tolist()
+    edge = torch.cat([feather(hull[i : i + 1], radius) for i, radius in enumerate(radii)])
+    soft = edge * forehead_fade(torch.nan_to_num(batch.landmarks), side)
     return torch.where(unknown[:, None, None, None], ellipse, soft)
+
+
+def forehead_fade(landmarks: Tensor, side: int) -> Tensor:
+    """``B x 1 x S x S``: 1 up to the lower end of :data:`FOREHEAD` above the brows, falling smoothly to 0 at its upper end."""
+    up = landmarks[:, 36:48].mean(1) - landmarks[:, 48:68].mean(1)
+    brows = landmarks[:, 17:27].mean(1)
+    unit = up / up.square().sum(1, keepdim=True).clamp_min(1e-3)
+    axis = torch.arange(side, dtype=landmarks.dtype, device=landmarks.device)
+    x, y = axis[None] - brows[:, :1], axis[None] - brows[:, 1:]
+    height = x[:, None, :] * unit[:, None, :1] + y[:, :, None] * unit[:, None, 1:]
+    t = ((height - FOREHEAD[0]) / (FOREHEAD[1] - FOREHEAD[0])).clamp(0, 1)
+    return (1 - t * t * (3 - 2 * t))[:, None]
 
 
 def box_ellipse(boxes: Tensor, side: int, grow: float = 1.2) -> Tensor:

@@ -65,7 +65,7 @@ class Donor:
         size = face_size(batch.landmarks)
         side = batch.pixels.shape[-1]
         masks = face_masks(batch.landmarks, side, side)
-        alpha = replacement_alpha(batch, masks.hull)
+        alpha = replacement_alpha(batch)
         pixels = correct(pixels, batch.pixels, masks.hull, masks.skin, size, self.photometry, batch.landmarks)
         pixels = match_grain(pixels, batch.pixels, masks.skin, batch.seeds)
         problems = [None if value < MAX_COST else "no donor is like enough" for value in cost.tolist()]

@@ -64,7 +64,7 @@ class CandidateReader:
         left, right = light.view(3, 6, 6)[0, 1:5, :3].mean(), light.view(3, 6, 6)[0, 1:5, 3:].mean()
         child = torch.log((found.age.clamp_min(0) + 8) / 8)
         parts = (normalised_shape(points)[0] * 2, found.expression[0] * 0.4, found.pose[0] / 12, child * 2.5, found.male * 1.5)
-        features = torch.cat([*parts, found.glasses * 2, skin[0] / 12, light[0] / 60]).numpy()
+        features = torch.cat([*parts, found.glasses * 2, found.beard * 1.5, skin[0] / 12, light[0] / 60]).numpy()
         measured = torch.cat([found.pose[0, :2], found.expression[0], found.age, found.male, skin[0], (left - right)[None]]).numpy()
         if not (np.isfinite(features).all() and np.isfinite(measured).all()):
             return None

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fo_faceanon.attributes import AttributeNet
+from fo_faceanon.attributes import BLENDSHAPES, AttributeNet
 from fo_faceanon.faces import apply_affine, estimate_similarity, warp_affine
 from fo_faceanon.photometry.color import rgb_to_lab
 from fo_faceanon.recognition import create_recogniser
 
+#: How much a blendshape counts for likeness of expression, by the start of its name; 1 for all others.
+_EXPRESSION = {"eyeLook": 0.5, "mouthSmile": 1.5, "jawOpen": 1.8, "mouthUpperUp": 1.4, "eyeBlink": 1.5, "browDown": 1.3, "mouthPucker": 1.3}
 #: Side of the aligned picture in which light and skin colour are read, in pixels.
 _LIGHT_SIDE = 48
 #: Cells of the light grid along each side.
@@ -24,8 +26,8 @@ class Description:
     """``B`` faces described for selection; every field's first dimension is B.
 
     ``shape``: ``B x 136`` landmarks normalised for position, scale and roll, in inter-ocular distances.
-    ``expression``: ``B x E`` standardised blendshapes. ``pose``: ``B x 3`` degrees (yaw, pitch, roll).
-    ``age``: ``B`` years. ``male``, ``glasses``, ``sunglasses``, ``occluded``: ``B`` in ``[0, 1]``.
+    ``expression``: ``B x E`` standardised blendshapes, weighted. ``pose``: ``B x 3`` degrees (yaw, pitch, roll).
+    ``age``: ``B`` years. ``male``, ``beard``, ``glasses``, ``sunglasses``, ``occluded``: ``B`` in ``[0, 1]``.
     ``light``: ``B x (6*6*3)`` blurred CIE L*a*b* in the face's frame. ``skin``: ``B x 3`` mean L*a*b* of cheeks and nose.
     ``identity``: ``B x 128`` unit vectors of the guide recogniser.
     """
@@ -35,6 +37,7 @@ class Description:
     pose: Tensor
     age: Tensor
     male: Tensor
+    beard: Tensor
     glasses: Tensor
     sunglasses: Tensor
     occluded: Tensor
@@ -116,6 +119,9 @@ class FaceDescriber:
         self.device = torch.device(device)
         self.attributes = AttributeNet(device=device)
         self.guide = create_recogniser("dlib", device=device)
+        names = [BLENDSHAPES[i] for i in self.attributes.index.tolist()]
+        weights = [next((w for start, w in _EXPRESSION.items() if name.startswith(start)), 1.0) for name in names]
+        self._expression = torch.tensor(weights, device=self.device)
 
     @torch.inference_mode()
     def __call__(self, pixels: Tensor, landmarks: Tensor) -> Description:
@@ -124,10 +130,11 @@ class FaceDescriber:
         light, skin = light_grid(pixels, landmarks)
         return Description(
             shape=normalised_shape(landmarks),
-            expression=found.expression,
+            expression=found.expression * self._expression,
             pose=found.pose,
             age=found.age,
             male=found.male,
+            beard=found.beard,
             glasses=found.glasses,
             sunglasses=found.sunglasses,
             occluded=found.occluded,

@@ -29,6 +29,7 @@ class SelectionWeights:
     skin: float = 0.12
     age: float = 6.0
     male: float = 3.0
+    beard: float = 2.0
     glasses: float = 4.0
     occluded: float = 3.0
     identity: float = 8.0
@@ -69,6 +70,7 @@ class DonorIndex:
             d.skin * (w.skin / 3) ** 0.5,
             child[:, None] * w.age**0.5,
             d.male[:, None] * w.male**0.5,
+            d.beard[:, None] * w.beard**0.5,
             d.glasses[:, None] * w.glasses**0.5,
             d.sunglasses[:, None] * (3 * w.glasses) ** 0.5,
         ]

@@ -44,12 +44,12 @@ def evaluate(
     dataset, ids = root_dataset(collection), sample_ids(collection)
     _declare(dataset)
     evaluator = Evaluator(device)
-    fields = ("filepath", MEDIA, f"{FACES}.detections.bounding_box", f"{FACES}.detections.action", f"{LANDMARKS}.keypoints.points")
+    fields = ("filepath", MEDIA, f"{FACES}.detections", f"{LANDMARKS}.keypoints")
     everything: list[FaceMetrics] = []
     pending: dict[str, list[FaceMetrics]] = {}
     skipped = 0
-    for done, (sample, path, output, boxes, actions, points) in enumerate(stream_values(dataset, ids, fields), 1):
-        measured = None if output is None else _measure(evaluator, path, output, boxes or [], actions or [], points or [])
+    for done, (sample, path, output, labels, marks) in enumerate(stream_values(dataset, ids, fields), 1):
+        measured = None if output is None else _measure(evaluator, path, output, labels or [], marks or [])
         if measured is None:
             skipped += 1
         else:
@@ -75,7 +75,7 @@ def summarise(metrics: list[FaceMetrics]) -> dict[str, Any]:
 
 
 def _measure(
-    evaluator: Evaluator, path: str, output: str, boxes: list[Any], actions: list[str], points: list[Any]
+    evaluator: Evaluator, path: str, output: str, labels: list[fo.Detection], marks: list[fo.Keypoint]
 ) -> list[FaceMetrics] | None:
     try:
         original, result = decode_image(path).pixels, decode_image(output).pixels
@@ -83,17 +83,18 @@ def _measure(
         return None
     if original.shape != result.shape:
         return None
-    height, width = original.shape[:2]
-    marks = iter(points)
-    records = []
-    for (x, y, w, h), action in zip(boxes, actions, strict=True):
-        record = FaceRecord((x * width, y * height, (x + w) * width, (y + h) * height), 1.0, "", action, "", 0)
-        records.append(record)
-    known = [next(marks, None) for _ in records]
-    for record, mark in zip(records, known, strict=True):
-        if mark is not None and np.isfinite(np.asarray(mark, float)).all():
-            record.landmarks = (np.asarray(mark, float) * [width, height]).tolist()
-    return evaluator(original, result, records)
+    scale = np.array([original.shape[1], original.shape[0]], float)
+    points = {mark.instance.id: np.asarray(mark.points, float) * scale for mark in marks if mark.instance is not None}
+    return evaluator(original, result, [_record(label, scale, points) for label in labels])
+
+
+def _record(label: fo.Detection, scale: np.ndarray, points: dict[str, np.ndarray]) -> FaceRecord:
+    x, y, w, h = (np.asarray(label.bounding_box, float) * [*scale, *scale]).tolist()
+    record = FaceRecord((x, y, x + w, y + h), 1.0, "", label["action"], "", 0)
+    known = points.get(label.instance.id) if label.instance is not None else None
+    if known is not None and np.isfinite(known).all():
+        record.landmarks = known.tolist()
+    return record
 
 
 def _declare(dataset: fo.Dataset) -> None:

@@ -76,6 +76,20 @@ def database_errors() -> Iterator[None]:
         raise HostError(_NO_DATABASE.format(error=str(error).strip() or type(error).__name__)) from error
 
 
+def fresh_dataset(name: str) -> fo.Dataset:
+    """A new persistent dataset; one of that name is deleted first.
+
+    Raises:
+        HostError: no database.
+    """
+    try:
+        if fo.dataset_exists(name):
+            fo.delete_dataset(name)
+        return fo.Dataset(name, persistent=True)
+    except (FiftyOneConfigError, ConnectionError, PyMongoError, RuntimeError) as error:
+        raise HostError(_NO_DATABASE.format(error=str(error).strip() or type(error).__name__)) from error
+
+
 def _load(name: str) -> fo.Dataset:
     with database_errors():
         if not fo.dataset_exists(name):

@@ -179,7 +179,8 @@ class DlibResNet(nn.Module):
         Two photographs of a person are usually less than 0.6 apart (Euclidean distance).
         """
         mean = chips.new_tensor(MEAN_RGB)[:, None, None]
-        x = F.relu(self.stem((chips * 255.0 - mean) / 256.0))
+        normal = ((chips * 255.0 - mean) / 256.0).contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.stem(normal))
         x = self.blocks(F.max_pool2d(x, 3, 2))
         return self.output(x.mean((2, 3)))
 
@@ -195,4 +196,5 @@ def load_dlib_resnet(path: str | Path) -> DlibResNet:
         model = DlibResNet(layers)
     except (RuntimeError, ValueError, IndexError) as error:
         raise WeightsError(f"{path} holds another network than dlib's face descriptor ({error}); fetch the file again") from error
-    return model.eval().requires_grad_(False)
+    # channels_last: a third off the time of a face on a CPU
+    return model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
