@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from fo_faceanon.anonymizers.base import Method
 from fo_faceanon.detection import Detector, create_detector
-from fo_faceanon.devices import resolve_device
+from fo_faceanon.devices import one_thread, resolve_device
 from fo_faceanon.donors.describe import Description, FaceDescriber
 from fo_faceanon.errors import FaceAnonError, InputError
 from fo_faceanon.faces import CropBatch, Face
@@ -26,7 +27,7 @@ from fo_faceanon.windows import Window, cut_windows, paste_window, window_of
 
 #: What is tried, in order, until a face passes: the first is the method asked for.
 _CHAINS = {
-    "donor": ("donor", "donor", "donor", "ksame", "mask"),
+    "donor": ("donor", "donor", "donor", "donor", "ksame", "mask"),
     "ksame": ("ksame", "ksame", "mask"),
     "mask": ("mask",),
 }
@@ -150,7 +151,10 @@ class Anonymizer:
         Raises:
             InputError: an image is not such an array, or ``faces`` is of another length.
         """
-        given = self._given(images, faces)
+        with one_thread() if self.device == "cpu" else nullcontext():
+            return self._anonymize(images, self._given(images, faces))
+
+    def _anonymize(self, images: Sequence[np.ndarray], given: list[Sequence[Face]]) -> list[AnonymizedImage]:
         results = [AnonymizedImage(image.copy(), np.zeros(image.shape[:2], bool)) for image in images]
         jobs: list[_Job] = []
         for i, image in enumerate(images):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from fo_faceanon.errors import InputError
@@ -25,3 +28,14 @@ def resolve_device(device: str = "auto") -> str:
     if kind.type == "cuda" and (not torch.cuda.is_available() or (kind.index or 0) >= torch.cuda.device_count()):
         raise InputError(f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; use cpu or auto")
     return device
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one CPU thread: sums depend on how they are split over threads, and outputs must not."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

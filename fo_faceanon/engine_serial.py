@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
+from fo_faceanon.devices import one_thread
 from fo_faceanon.engine import Item, Options, chunks
 from fo_faceanon.engine_stages import process
 from fo_faceanon.records import ImageRecord
@@ -16,9 +15,7 @@ BATCH_SIZE = 4
 
 def run_serial(entries: Iterator[Item | ImageRecord], options: Options) -> Iterator[tuple[ImageRecord, bool]]:
     """Records, and whether each is new."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums depend on how they are split over threads, and outputs must not
-    try:
+    with one_thread():
         anonymizer = options.build()
         for chunk in chunks(entries, options.batch_size or BATCH_SIZE):
             if isinstance(chunk, ImageRecord):
@@ -26,5 +23,3 @@ def run_serial(entries: Iterator[Item | ImageRecord], options: Options) -> Itera
                 continue
             for record in process(chunk, anonymizer, options.method):
                 yield record, True
-    finally:
-        torch.set_num_threads(threads)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks: more threads only wait for each other
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

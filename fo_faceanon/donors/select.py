@@ -22,17 +22,17 @@ FINALISTS = 3
 class SelectionWeights:
     """How much each kind of likeness counts; squared differences in the units of :class:`Description`, so scaled."""
 
-    shape: float = 1.0
+    shape: float = 14.0
     expression: float = 0.35
-    pose: float = 0.006
-    light: float = 0.05
-    skin: float = 0.12
-    age: float = 6.0
-    male: float = 3.0
-    beard: float = 2.0
-    glasses: float = 4.0
-    occluded: float = 3.0
-    identity: float = 8.0
+    pose: float = 0.012
+    light: float = 0.012
+    skin: float = 0.05
+    age: float = 15.0
+    male: float = 30.0
+    beard: float = 15.0
+    glasses: float = 40.0
+    occluded: float = 12.0
+    identity: float = 60.0
 
 
 def _point_weights() -> Tensor:
@@ -111,7 +111,9 @@ class DonorIndex:
         total = min(max(SHORTLIST, 4 * count), cost.shape[1])
         near, rows = cost.topk(total, largest=False)
         identity = self.bank.description.identity[rows]
-        score = near + self.weights.identity * torch.einsum("bkd,bd->bk", identity, query.identity)
+        likeness = torch.einsum("bkd,bd->bk", identity, query.identity)
+        tries = torch.tensor([1.0 + len(tried) / count for tried in exclude or [set()] * len(query)], device=near.device)
+        score = near + self.weights.identity * tries[:, None] * likeness  # each failed try makes identity count more
         for i, person in enumerate(persons or ()):
             if person is not None:
                 score[i] -= 4 * self.weights.identity * identity[i] @ _person_vector(person, identity.shape[-1]).to(identity)

@@ -46,7 +46,12 @@ def test_warp_affine_shrinks_without_aliasing_and_whatever_the_batch(random: tor
 
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
-    [((0, 0, 2, 2), (0, 0, 2, 2), 1.0), ((0, 0, 2, 2), (1, 0, 3, 2), 1 / 3), ((0, 0, 1, 1), (5, 5, 6, 6), 0.0), ((0, 0, 0, 0), (0, 0, 0, 0), 0.0)],
+    [
+        ((0, 0, 2, 2), (0, 0, 2, 2), 1.0),
+        ((0, 0, 2, 2), (1, 0, 3, 2), 1 / 3),
+        ((0, 0, 1, 1), (5, 5, 6, 6), 0.0),
+        ((0, 0, 0, 0), (0, 0, 0, 0), 0.0),
+    ],
 )
 def test_box_iou(a: tuple[float, ...], b: tuple[float, ...], expected: float) -> None:
     assert box_iou(a, b) == pytest.approx(expected)
