@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.anonymizers.base import Method
-from fo_faceanon.detection import Detector, create_detector
+from fo_faceanon.detection import Detector, create_detector, same_face
 from fo_faceanon.devices import one_thread, resolve_device
 from fo_faceanon.donors.describe import Description, FaceDescriber
 from fo_faceanon.errors import FaceAnonError, InputError
-from fo_faceanon.faces import CropBatch, Face
+from fo_faceanon.faces import CropBatch, Face, box_iou
 from fo_faceanon.identity import IdentityCheck, Verdict
 from fo_faceanon.landmarks.dlib68 import Dlib68
 from fo_faceanon.records import FaceRecord
@@ -178,21 +178,33 @@ class Anonymizer:
         found = self.detect([images[i] for i in missing]) if missing else []
         for i, entry in zip(missing, found, strict=True):
             known[i] = entry
-        return [entry if entry is not None else () for entry in known]
+        return self._with_landmarks(images, [entry if entry is not None else () for entry in known])
+
+    def _with_landmarks(self, images: Sequence[np.ndarray], faces: list[Sequence[Face]]) -> list[Sequence[Face]]:
+        """Landmarks where there are none yet.
+
+        A user's box may be loose, tight or off, and landmarks placed from it would be wrong without looking wrong: they are placed
+        from the box of a detector that finds a face there; where none does, the face has no landmarks.
+        """
+        loose = [i for i, entry in enumerate(faces) if any(_needs_landmarks(f) and f.detector == "user" for f in entry)]
+        found = dict(zip(loose, self.detect([images[i] for i in loose]), strict=True)) if loose else {}
+        marked: list[Sequence[Face]] = []
+        for i, entry in enumerate(faces):
+            placed = [_confirmed(face, found.get(i, ())) if _needs_landmarks(face) else None for face in entry]
+            marks = iter(self._landmarker(images[i], [box for box in placed if box is not None]))
+            marked.append([face if box is None else face.with_landmarks(next(marks)) for face, box in zip(entry, placed, strict=True)])
+        return marked
 
     def _plan(self, number: int, image: np.ndarray, faces: Sequence[Face]) -> list[_Job]:
-        unmarked = [face for face in faces if face.landmarks is None and not face.keep]
-        marks = iter(self._landmarker(image, unmarked))
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, person=b"faceanon-image").digest()
+        without = tuple(m for m in self._chain if not self._methods[m].uses_landmarks)
         jobs = []
         for face in faces:
-            if face.landmarks is None and not face.keep:
-                face = face.with_landmarks(next(marks))
-            chain = self._chain if face.landmarks is not None else tuple(m for m in self._chain if not self._methods[m].uses_landmarks)
-            job = _Job(number, face, window_of(face), self._seed_of(digest, face), chain)
-            if chain != self._chain:
-                job.reasons.append("no landmarks")
-            jobs.append(job)
+            bare = face.landmarks is None
+            window = window_of(_clipped(face, image) if bare else face)
+            jobs.append(_Job(number, face, window, self._seed_of(digest, face), without if bare else self._chain))
+            if bare and without != self._chain:
+                jobs[-1].reasons.append("no landmarks")
         return jobs
 
     def _seed_of(self, digest: bytes, face: Face) -> int:
@@ -284,3 +296,23 @@ class Anonymizer:
         if job.verdict is not None:
             record.identity_similarity, record.reidentified = job.verdict.similarity, job.verdict.reidentified
             record.recognisers = list(job.verdict.recognisers)
+
+
+def _needs_landmarks(face: Face) -> bool:
+    return face.landmarks is None and not face.keep
+
+
+def _confirmed(face: Face, found: Sequence[Face]) -> Face | None:
+    """The box that landmarks are placed from: the detector's own, or the one that overlaps a user's box most; None where none does."""
+    if face.detector != "user":
+        return face
+    best = max(found, key=lambda other: box_iou(other.box, face.box), default=None)
+    return best if best is not None and same_face(best.box, face.box) else None
+
+
+def _clipped(face: Face, image: np.ndarray) -> Face:
+    """The face with its box cut off a quarter of the image beyond its edges, so that an absurd box costs no more than the image."""
+    height, width = image.shape[:2]
+    limits = np.array([[-0.25, -0.25], [1.25, 1.25]]) * [width, height]
+    x0, y0, x1, y1 = np.clip(np.reshape(face.box, (2, 2)), *limits).flatten().tolist()
+    return replace(face, box=(x0, y0, x1, y1))

@@ -20,7 +20,7 @@ from fo_faceanon.photometry.skin import face_masks, face_size
 from fo_faceanon.weights import sha256_of
 
 #: Unlikeness beyond which no donor is close enough (extreme poses); measured: see benchmarks/results.
-MAX_COST = 90.0
+MAX_COST = 80.0
 
 
 class Donor:

@@ -22,7 +22,7 @@ FINALISTS = 3
 class SelectionWeights:
     """How much each kind of likeness counts; squared differences in the units of :class:`Description`, so scaled."""
 
-    shape: float = 14.0
+    shape: float = 20.0
     expression: float = 0.35
     pose: float = 0.012
     light: float = 0.012
@@ -32,7 +32,7 @@ class SelectionWeights:
     beard: float = 15.0
     glasses: float = 40.0
     occluded: float = 12.0
-    identity: float = 60.0
+    identity: float = 250.0
 
 
 def _point_weights() -> Tensor:
