@@ -20,7 +20,7 @@ def contact_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray]], path: Path, co
     Args:
         pairs: ``H x W x 3`` uint8 pictures, the two of a pair of equal size; different pairs may differ.
         path: of the PNG.
-        columns: pairs in a row.
+        columns: square pairs that a row has room for; wide pictures take more.
         height: of each picture on the sheet, in pixels.
 
     Raises:
@@ -28,12 +28,17 @@ def contact_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray]], path: Path, co
     """
     if not pairs:
         raise OutputError("a contact sheet needs at least one pair of pictures")
-    tiles = [np.concatenate([_fit(a, height), _fit(b, height)], 1) for a, b in pairs]
-    width = max(tile.shape[1] for tile in tiles)
-    tiles = [_pad(tile, height, width) for tile in tiles]
-    tiles += [np.full_like(tiles[0], _PAPER)] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
-    write_atomic(path, encode_image(np.concatenate(rows), format="PNG"))
+    limit = columns * 2 * (height + _GAP)
+    rows: list[list[np.ndarray]] = [[]]
+    for a, b in pairs:
+        tile = _framed(np.concatenate([_fit(a, height), _fit(b, height)], 1))
+        if rows[-1] and sum(t.shape[1] for t in rows[-1]) + tile.shape[1] > limit:
+            rows.append([])
+        rows[-1].append(tile)
+    lines = [np.concatenate(row, 1) for row in rows]
+    width = max(line.shape[1] for line in lines)
+    sheet = np.concatenate([np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=_PAPER) for line in lines])
+    write_atomic(path, encode_image(sheet, format="PNG"))
     return path
 
 
@@ -42,8 +47,5 @@ def _fit(picture: np.ndarray, height: int) -> np.ndarray:
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _pad(tile: np.ndarray, height: int, width: int) -> np.ndarray:
-    padded = np.full((height + _GAP, width + _GAP, 3), _PAPER, np.uint8)
-    left = (width - tile.shape[1]) // 2
-    padded[:height, left : left + tile.shape[1]] = tile
-    return padded
+def _framed(tile: np.ndarray) -> np.ndarray:
+    return np.pad(tile, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=_PAPER)

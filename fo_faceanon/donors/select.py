@@ -27,12 +27,12 @@ class SelectionWeights:
     pose: float = 0.012
     light: float = 0.012
     skin: float = 0.05
-    age: float = 15.0
-    male: float = 30.0
-    beard: float = 15.0
-    glasses: float = 40.0
+    age: float = 35.0
+    male: float = 45.0
+    beard: float = 40.0
+    glasses: float = 45.0
     occluded: float = 12.0
-    identity: float = 250.0
+    identity: float = 220.0
 
 
 def _point_weights() -> Tensor:

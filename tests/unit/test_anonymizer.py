@@ -98,7 +98,9 @@ def test_an_exception_in_a_method_ends_in_a_fill_not_in_an_original(photograph: 
     def broken(*args: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setitem(anonymizer._methods, "blur", type("Broken", (), {"name": "blur", "describes": False, "__call__": broken})())
+    monkeypatch.setitem(
+        anonymizer._methods, "blur", type("Broken", (), {"name": "blur", "describes": False, "uses_landmarks": False, "__call__": broken})()
+    )
     record = run(anonymizer, photograph, FACE).faces[0]
     assert record.action == "filled" and "boom" in (record.reason or "")
 
