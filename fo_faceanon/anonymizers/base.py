@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fo_faceanon.donors.describe import Description
 
 #: Width of the soft edge outside the face, as a fraction of the face's width.
-FEATHER = 0.07
+FEATHER = 0.055
 #: Over the forehead the replacement fades out between these heights above the brows, in eye-to-mouth distances, so that hair
 #: that falls onto it is not cut off along a line.
 FOREHEAD = (0.25, 0.75)

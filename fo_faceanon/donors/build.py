@@ -25,8 +25,8 @@ QUALITY = 82
 DUPLICATE = 0.97
 #: The head's box in a rendered picture, in pixels: the generator's faces are aligned.
 _BOX = (44.0, 40.0, 212.0, 228.0)
-#: Landmarks may lie this far outside of the picture, in pixels: its edge is replicated there.
-_BEYOND = 4.0
+#: Landmarks must lie this far inside the picture, in pixels: the soft edge around the face shows what is beyond them.
+_MARGIN = 4.0
 #: Fractions of the face that may be covered, by what the parser sees there.
 MAX_HAIR, MAX_HAT, MAX_SUNGLASSES = 0.10, 0.01, 0.5
 #: ``done, total, what``
@@ -54,7 +54,7 @@ class CandidateReader:
     @torch.inference_mode()
     def __call__(self, picture: np.ndarray, latent: np.ndarray) -> Candidate | None:
         landmarks = self._landmarker(picture, [Face(_BOX)])[0]
-        if landmarks is None or landmarks.min() < -_BEYOND or landmarks.max() > SIDE - 1 + _BEYOND:
+        if landmarks is None or landmarks.min() < _MARGIN or landmarks.max() > SIDE - 1 - _MARGIN:
             return None
         pixels, points = as_tensor(picture), torch.from_numpy(landmarks)[None]
         found = self._describer.attributes(pixels, points)
