@@ -15,14 +15,12 @@ class ShowFailures(foo.Operator):
 
     @property
     def config(self):
-        return foo.OperatorConfig(
+        return _config(
             name="show_failures",
             label="Show failures",
             description="Show the samples that are not ready to export, all or by reason",
             icon="report_problem",
-            dynamic=True,
             risk_level=types.RiskLevel.LOW,
-            view_target=False,
         )
 
     def resolve_input(self, ctx):
@@ -50,14 +48,12 @@ class MarkReviewed(foo.Operator):
 
     @property
     def config(self):
-        return foo.OperatorConfig(
+        return _config(
             name="mark_reviewed",
             label="Mark as reviewed",
             description="Release samples without a face, or in need of review, after looking at the anonymized picture",
             icon="fact_check",
-            dynamic=True,
             risk_level=types.RiskLevel.HIGH,
-            view_target=False,
         )
 
     def resolve_input(self, ctx):
@@ -88,6 +84,11 @@ class MarkReviewed(foo.Operator):
         """Marks the samples of a dataset or view from Python."""
         ctx = {"dataset": samples._root_dataset, "selected": samples.values("id"), "params": {"decision": decision}}
         return foo.execute_operator(self.uri, ctx=ctx)
+
+
+def _config(**more):
+    """A form that follows what is chosen in it, without a choice of view: both operators know which samples they mean."""
+    return foo.OperatorConfig(dynamic=True, view_target=False, **more)
 
 
 def _view(ctx):

@@ -13,8 +13,7 @@ import pytest
 import skimage.data
 from engine_fakes import FACTORY, write_images
 
-from fo_faceanon import engine_stages, engine_stream
-from fo_faceanon.engine import Item, Options, run_items
+from fo_faceanon.engine import Item, Options, run_items, stages, stream
 from fo_faceanon.errors import FaceAnonError, InputError, OutputError, WeightsError
 from fo_faceanon.faces import Face
 from fo_faceanon.images import decode_image, encode_image, file_sha256
@@ -37,7 +36,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def on_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sends CPU work through the path for accelerators."""
-    monkeypatch.setattr("fo_faceanon.engine._runner", lambda options: engine_stream.run_stream)
+    monkeypatch.setattr("fo_faceanon.engine._runner", lambda options: stream.run_stream)
 
 
 def test_records_and_files_agree(tmp_path: Path) -> None:
@@ -214,7 +213,7 @@ def test_out_of_memory_halves_the_batch(tmp_path: Path, on_accelerator: None) ->
 
 
 def test_shrinking_lasts(tmp_path: Path) -> None:
-    limit = engine_stream._Limit(8, 100)
+    limit = stream._Limit(8, 100)
     limit.shrink()
     limit.shrink()
     assert (limit.images, limit.pixels) == (2, 25)
@@ -223,8 +222,8 @@ def test_shrinking_lasts(tmp_path: Path) -> None:
 def test_the_accelerator_path_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_images(tmp_path / "in", 7)
     list(run_items(items_of(paths, tmp_path / "one"), options()))
-    monkeypatch.setattr("fo_faceanon.engine._runner", lambda options: engine_stream.run_stream)
-    monkeypatch.setattr(engine_stream, "_MAX_PIXELS", 48 * 48 * 2)
+    monkeypatch.setattr("fo_faceanon.engine._runner", lambda options: stream.run_stream)
+    monkeypatch.setattr(stream, "_MAX_PIXELS", 48 * 48 * 2)
     records = list(run_items(items_of(paths, tmp_path / "two"), options(workers=3)))
     assert [record.key for record in records] == [path.stem for path in paths]
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
@@ -241,7 +240,7 @@ def test_groups_keep_to_their_pixels(tmp_path: Path) -> None:
             return FakeAnonymizer("mask")(images, faces)
 
     paths = write_images(tmp_path / "in", 5)
-    records = list(engine_stages.process(items_of(paths, tmp_path / "out"), Counting(), "mask", max_pixels=2 * 48 * 48))
+    records = list(stages.process(items_of(paths, tmp_path / "out"), Counting(), "mask", max_pixels=2 * 48 * 48))
     assert sizes == [2, 2, 1] and len(records) == 5
 
 
@@ -266,9 +265,9 @@ def test_a_resumed_run_yields_all_records_and_does_only_the_rest(tmp_path: Path)
 
 def test_suffixes(tmp_path: Path) -> None:
     kept = Item("a", Path("a.JPEG"), tmp_path / "a.JPEG", keep_suffix=True)
-    assert engine_stages.output_path(kept, "JPEG") == tmp_path / "a.JPEG"
-    assert engine_stages.output_path(kept, "PNG") == tmp_path / "a.JPEG.png"
-    assert engine_stages.output_path(Item("a", Path("a.b.gif"), tmp_path / "x.y"), "PNG") == tmp_path / "x.y.png"
+    assert stages.output_path(kept, "JPEG") == tmp_path / "a.JPEG"
+    assert stages.output_path(kept, "PNG") == tmp_path / "a.JPEG.png"
+    assert stages.output_path(Item("a", Path("a.b.gif"), tmp_path / "x.y"), "PNG") == tmp_path / "x.y.png"
 
 
 @pytest.mark.parametrize("name", ["workers", "batch_size"])

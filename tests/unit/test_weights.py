@@ -31,7 +31,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Weight:
     """A registry of one small weight of two files."""
     files = tuple(WeightFile(name, digest(name.encode()), len(name), f"data/{name}") for name in ("a.bin", "b.bin"))
     weight = Weight("tiny", "a test", "download", "pypi", "tiny-carrier", "1.0", "", "research only", False, ("tests",), files)
-    monkeypatch.setattr("fo_faceanon.weights_registry.REGISTRY", (weight,))
+    monkeypatch.setattr("fo_faceanon.weights.REGISTRY", (weight,))
     return weight
 
 

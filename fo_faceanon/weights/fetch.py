@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from fo_faceanon.errors import WeightsError
 from fo_faceanon.images import file_sha256
-from fo_faceanon.weights import Weight, WeightFile
+from fo_faceanon.weights.model import Weight, WeightFile
 
 Progress = Callable[[int, "int | None"], None]
 _TIMEOUT = 20  # seconds without an answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fo_faceanon.devices import one_thread
-from fo_faceanon.engine import Item, Options, chunks
-from fo_faceanon.engine_stages import process
+from fo_faceanon.engine.items import Item, Options, chunks
+from fo_faceanon.engine.stages import process
 from fo_faceanon.records import ImageRecord
 
 #: Images per call of the anonymizer on a CPU.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fo_faceanon.engine import Item
+from fo_faceanon.engine.items import Item
 from fo_faceanon.errors import FaceAnonError, InputError, OutputError
 from fo_faceanon.images import DecodedImage, decode_image, encode_image, output_suffix, write_atomic, written_format
 from fo_faceanon.records import ImageRecord
@@ -20,7 +20,7 @@ from fo_faceanon.verify import check_output, explain, judge
 
 if TYPE_CHECKING:
     from fo_faceanon.anonymizer import AnonymizedImage
-    from fo_faceanon.engine import Anonymize
+    from fo_faceanon.engine.items import Anonymize
 
 #: Errors of the operating system that the next image would meet as well: the run stops instead of failing image by image.
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}

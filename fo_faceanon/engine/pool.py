@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from fo_faceanon.engine import Item, Options, chunks, usable_cores
-from fo_faceanon.engine_worker import STOP
+from fo_faceanon.engine.items import Item, Options, chunks, usable_cores
+from fo_faceanon.engine.worker import STOP
 from fo_faceanon.errors import FaceAnonError
 from fo_faceanon.records import ImageRecord
 
@@ -110,7 +110,7 @@ class _Pool:
 
     def _start(self) -> _Worker:
         # The caller's sys.path as it is: no current folder that was not there, no entry lost.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from fo_faceanon.engine_worker import main; main()"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from fo_faceanon.engine.worker import main; main()"
         # One thread each, torch's too: a process per core is enough, and sums depend on how they are split over threads.
         single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         process = subprocess.Popen(
@@ -146,7 +146,7 @@ class _Pool:
         self.todo.extendleft(reversed(again))
 
     def _failed(self, item: Item, code: int) -> ImageRecord:
-        from fo_faceanon.engine_stages import fail  # loads what only workers need, unless something died
+        from fo_faceanon.engine.stages import fail  # loads what only workers need, unless something died
 
         return fail(item, self.options.method, f"its worker process ended twice while it was processed ({_end(code)})")
 
