@@ -32,7 +32,7 @@ class SelectionWeights:
     beard: float = 40.0
     glasses: float = 45.0
     occluded: float = 12.0
-    identity: float = 220.0
+    identity: float = 280.0
 
 
 def _point_weights() -> Tensor:
