@@ -139,6 +139,7 @@ def write_bank(folder: Path, encoded: list[bytes], landmarks: Tensor, descriptio
     tensors = {f.name: getattr(description, f.name).half().contiguous() for f in fields(Description)}
     tensors |= {"offsets": offsets, "landmarks": landmarks.half().contiguous()}
     save_file(tensors, str(folder / INDEX), metadata={"card": json.dumps(card)})
+    (folder / INDEX).chmod((folder / PICTURES).stat().st_mode)  # safetensors makes files that only their owner can read
 
 
 @lru_cache(maxsize=4)
