@@ -69,10 +69,10 @@ class DonorIndex:
             d.light * (w.light / d.light.shape[1] * 3) ** 0.5,
             d.skin * (w.skin / 3) ** 0.5,
             child[:, None] * w.age**0.5,
-            d.male[:, None] * w.male**0.5,
-            d.beard[:, None] * w.beard**0.5,
-            d.glasses[:, None] * w.glasses**0.5,
-            d.sunglasses[:, None] * (3 * w.glasses) ** 0.5,
+            _decided(d.male) * w.male**0.5,
+            _decided(d.beard) * w.beard**0.5,
+            _decided(d.glasses, 0.3) * w.glasses**0.5,
+            _decided(d.sunglasses) * (3 * w.glasses) ** 0.5,
         ]
         return torch.nan_to_num(torch.cat(columns, 1))
 
@@ -127,6 +127,11 @@ class DonorIndex:
             return order[:, :count]
         finalists = [0 if persons is not None and persons[i] is not None else seed % FINALISTS for i, seed in enumerate(seeds)]
         return order.gather(1, torch.tensor(finalists, device=order.device).clamp_max(order.shape[1] - 1)[:, None])
+
+
+def _decided(probability: Tensor, limit: float = 0.5) -> Tensor:
+    """``B x 1``: nearly 0 or 1, so that a likely pair of glasses weighs no less than a certain one."""
+    return torch.sigmoid((probability - limit) * 12)[:, None]
 
 
 def _person_vector(person: str, size: int) -> Tensor:
