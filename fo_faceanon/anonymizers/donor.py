@@ -21,6 +21,8 @@ from fo_faceanon.weights import sha256_of
 
 #: Unlikeness beyond which no donor is close enough (extreme poses); measured: see benchmarks/results.
 MAX_COST = 80.0
+#: Where across photographs an attacker gains nothing over a solid fill: see benchmarks/results.
+PHOTOMETRY = Photometry(light="lowpass", bandwidth=0.2)
 
 
 class Donor:
@@ -47,11 +49,11 @@ class Donor:
     DIALS: tuple[str, ...] = ("bank", "shape", "light", "light_strength", "bandwidth", "pyramid", "colour_strength")
     COUNT = 1
 
-    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.5, **photometry: object) -> None:
+    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.7, **photometry: object) -> None:
         if not 0 <= shape <= 1:
             raise InputError(f"shape must be in [0, 1], but got {shape}")
         self.shape = float(shape)
-        self.photometry = replace(Photometry(), **photometry)  # type: ignore[arg-type]
+        self.photometry = replace(PHOTOMETRY, **photometry)  # type: ignore[arg-type]
         self.bank = load_bank(bank, str(device))
         self.index = DonorIndex(self.bank)
         self.model_sha256 = sha256_of(self.bank.index_path)
