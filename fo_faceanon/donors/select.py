@@ -26,13 +26,13 @@ class SelectionWeights:
     expression: float = 0.35
     pose: float = 0.012
     light: float = 0.012
-    skin: float = 0.1
+    skin: float = 0.05
     age: float = 35.0
     male: float = 45.0
     beard: float = 40.0
     glasses: float = 45.0
     occluded: float = 12.0
-    identity: float = 240.0
+    identity: float = 280.0
 
 
 def _point_weights() -> Tensor:
