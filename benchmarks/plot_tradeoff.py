@@ -35,7 +35,7 @@ def dial_of(setting: str) -> str:
 
 def worst_rank1(result: dict[str, Any]) -> tuple[float, str]:
     """Highest rank-1 over the recognisers that never guide, and whose it is."""
-    judges = {name: row for name, row in result.items() if isinstance(row, dict) and "rank1" in row and name != "dlib"}
+    judges = {name: row for name, row in result["recognisers"].items() if row["judge"]}
     name = max(judges, key=lambda n: judges[n]["rank1"])
     return 100 * judges[name]["rank1"], name
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("attack", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    kept = json.loads(args.same_photo.read_text())["results"]
+    kept = json.loads(args.same_photo.read_text())
     attacked = json.loads(args.attack.read_text())["results"]
     settings = [name for name in kept if name in attacked and (":" in name or name == "donor")]
     floor, by = worst_rank1(attacked["solid fill"])
