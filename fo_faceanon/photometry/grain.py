@@ -14,8 +14,8 @@ from torch.nn import functional as F
 BANDS = 2
 #: The most noise that is added, as a standard deviation in [0, 1]: beyond, the original has edges there, not grain.
 LIMIT = 0.02
-#: Pixels along a side that strengths are read from.
-_SAMPLES = 96
+#: Pixels along a side that strengths are read from, and the side of the window's middle that holds them.
+_SAMPLES, _MIDDLE = 96, 192
 
 
 def _bands(image: Tensor) -> list[Tensor]:
@@ -54,11 +54,18 @@ def match_grain(generated: Tensor, original: Tensor, skin: Tensor, seeds: list[i
     luma, wanted = (generated * weights).sum(1, keepdim=True), (original * weights).sum(1, keepdim=True)
     added = torch.zeros_like(luma)
     noise = torch.stack([_noise(luma.shape[-2:], seed) for seed in seeds]).to(luma)
-    for have, want, drawn in zip(_bands(luma), _bands(wanted), _bands(noise), strict=True):
-        missing = _strength(want, skin).square() - _strength(have, skin).square()
+    middle, middle_skin = [_middle(image) for image in (luma, wanted)], _middle(skin)
+    for have, want, drawn in zip(_bands(middle[0]), _bands(middle[1]), _bands(noise), strict=True):
+        missing = _strength(want, middle_skin).square() - _strength(have, middle_skin).square()
         gain = missing.clamp_min(0).sqrt().clamp_max(LIMIT) / drawn.square().mean((1, 2, 3)).sqrt().clamp_min(1e-6)
         added += F.interpolate(drawn * gain[:, None, None, None], size=luma.shape[-2:], mode="bilinear", align_corners=False)
     return (generated + added).clamp(0, 1)
+
+
+def _middle(image: Tensor) -> Tensor:
+    """The middle of a window, where the face is: enough to read strengths from."""
+    rows, columns = ((max(side - _MIDDLE, 0) // 2, min(side, _MIDDLE)) for side in image.shape[-2:])
+    return image[..., rows[0] : rows[0] + rows[1], columns[0] : columns[0] + columns[1]]
 
 
 def _noise(size: torch.Size, seed: int) -> Tensor:
