@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,7 +17,7 @@ from fo_faceanon.faces import CropBatch
 _BLOCKS = 6.0
 
 
-class _Obfuscation:
+class _Obfuscation(ABC):
     """Common to the four: alpha, and the checked strength."""
 
     uses_landmarks = False
@@ -33,8 +35,9 @@ class _Obfuscation:
         pixels = torch.cat([self._make(batch, alpha, i) for i in range(len(batch))])
         return Generated(pixels, alpha, [None] * len(batch), [set() for _ in range(len(batch))])
 
+    @abstractmethod
     def _make(self, batch: CropBatch, alpha: Tensor, i: int) -> Tensor:
-        raise NotImplementedError
+        """``1 x 3 x S x S`` new pixels of face ``i``."""
 
     def _blocks(self, batch: CropBatch, i: int) -> Tensor:
         """The window averaged over blocks of one sixth of the face, divided by the strength."""
