@@ -22,7 +22,7 @@ from fo_faceanon.weights import sha256_of
 #: Unlikeness beyond which no donor is close enough (extreme poses); measured: see benchmarks/results.
 MAX_COST = 80.0
 #: Where across photographs an attacker gains nothing over a solid fill: see benchmarks/results.
-PHOTOMETRY = Photometry(light="lowpass", bandwidth=0.3)
+PHOTOMETRY = Photometry(light="harmonics")
 
 
 class Donor:
