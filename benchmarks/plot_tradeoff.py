@@ -66,7 +66,11 @@ def main() -> None:
             axis.plot([p[0] for p in points], [p[1] for p in points], "o-", label=dial)
             for x, y, name in points:
                 axis.annotate(
-                    name.partition(":")[2].partition("=")[2] or "default", (x, y), fontsize=7, xytext=(3, 3), textcoords="offset points"
+                    name.partition(":")[2].replace("light=lowpass,", "") or "default",
+                    (x, y),
+                    fontsize=7,
+                    xytext=(3, 3),
+                    textcoords="offset points",
                 )
         axis.axhline(floor, color="grey", linestyle="--", label=f"solid fill ({by})")
         axis.set_xlabel(title)
