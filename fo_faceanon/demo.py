@@ -52,7 +52,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
     console = console or Console()
     out = Path(out).resolve()
     _prepare_folder(out)
-    dataset = _make_dataset(demo_pictures(), out)
+    dataset = _make_dataset(demo_pictures())
     from fo_faceanon.host.evaluate import evaluate
     from fo_faceanon.host.export import export_safe_split
     from fo_faceanon.host.runner import anonymize_steps
@@ -91,7 +91,7 @@ def _prepare_folder(out: Path) -> None:
     (out / _MARKER).touch()
 
 
-def _make_dataset(pictures: dict[str, Path], out: Path) -> Any:
+def _make_dataset(pictures: dict[str, Path]) -> Any:
     """A fresh dataset over the pictures where they lie; nothing is copied."""
     import fiftyone as fo
 

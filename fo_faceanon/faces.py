@@ -73,8 +73,6 @@ class CropBatch:
         pixels: ``B x 3 x S x S`` float32 in ``[0, 1]``, gamma-encoded sRGB, edge-replicated outside the image.
         landmarks: ``B x 68 x 2`` float32 in window pixels; NaN where a face has none.
         boxes: ``B x 4`` float32 in window pixels.
-        origins: ``B x 2`` integer image position ``(x, y)`` of each window's first pixel; may be negative.
-        sides: ``B`` integer side of each window in image pixels; S but for faces beyond the largest window.
         seeds: one 63-bit seed per face.
         persons: one person identifier per face, or None.
     """
@@ -82,8 +80,6 @@ class CropBatch:
     pixels: Tensor
     landmarks: Tensor
     boxes: Tensor
-    origins: np.ndarray
-    sides: np.ndarray
     seeds: list[int]
     persons: list[str | None]
 

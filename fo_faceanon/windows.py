@@ -70,8 +70,6 @@ def cut_windows(
         pixels=torch.cat(pixels).to(device),
         landmarks=torch.from_numpy(np.stack(landmarks).astype(np.float32)).to(device),
         boxes=torch.from_numpy(np.stack(boxes).reshape(-1, 4).astype(np.float32)).to(device),
-        origins=np.array([w.origin for w in windows]),
-        sides=np.array([w.side for w in windows]),
         seeds=seeds,
         persons=persons,
     )
