@@ -28,7 +28,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+def protobuf_fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """``(field number, value)`` of a protobuf message; the value is an integer or the raw bytes."""
     at = 0
     while at < len(data):
@@ -51,19 +51,19 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
 
 
 def _first(data: memoryview, number: int, default: Any = b"") -> Any:
-    return next((value for field, value in _fields(data) if field == number), default)
+    return next((value for field, value in protobuf_fields(data) if field == number), default)
 
 
 def _float_tensor(data: memoryview) -> np.ndarray | None:
     """The array of a float32 TensorProto; None for other types."""
     if _first(data, _TENSOR_TYPE, 0) != _DT_FLOAT:
         return None
-    shape = [_first(dim, _DIM_SIZE, 0) for field, dim in _fields(_first(data, _TENSOR_SHAPE)) if field == _SHAPE_DIM]
+    shape = [_first(dim, _DIM_SIZE, 0) for field, dim in protobuf_fields(_first(data, _TENSOR_SHAPE)) if field == _SHAPE_DIM]
     content = _first(data, _TENSOR_CONTENT)
     if len(content):
         return np.frombuffer(content, "<f4").reshape(shape)
     parts = []
-    for field, value in _fields(data):
+    for field, value in protobuf_fields(data):
         if field == _TENSOR_FLOATS:
             parts.append(np.frombuffer(value, "<f4"))
     values = np.concatenate(parts) if parts else np.zeros(1, np.float32)
@@ -78,10 +78,10 @@ def read_graph_constants(path: str | Path) -> dict[str, np.ndarray]:
     """
     constants = {}
     try:
-        for field, node in _fields(memoryview(Path(path).read_bytes())):
+        for field, node in protobuf_fields(memoryview(Path(path).read_bytes())):
             if field != _GRAPH_NODE or bytes(_first(node, _NODE_OP)) != b"Const":
                 continue
-            for key, attribute in _fields(node):
+            for key, attribute in protobuf_fields(node):
                 if key == _NODE_ATTR and bytes(_first(attribute, _MAP_KEY)) == b"value":
                     array = _float_tensor(_first(_first(attribute, _MAP_VALUE), _ATTR_TENSOR))
                     if array is not None:
