@@ -22,15 +22,20 @@ from fo_faceanon.faces import CropBatch, Face, box_iou
 from fo_faceanon.identity import IdentityCheck, Verdict
 from fo_faceanon.landmarks.dlib68 import Dlib68
 from fo_faceanon.records import FaceRecord
-from fo_faceanon.registry import create_method
+from fo_faceanon.registry import create_method, method_info
 from fo_faceanon.windows import Window, cut_windows, paste_window, window_of
 
 #: What is tried, in order, until a face passes: the first is the method asked for.
 _CHAINS = {
     "donor": ("donor", "donor", "donor", "donor", "ksame", "mask"),
     "ksame": ("ksame", "ksame", "mask"),
+    "landmark68": ("landmark68", "landmark68", "landmark68", "ksame", "mask"),
+    "sparse7": ("sparse7", "sparse7", "sparse7", "ksame", "mask"),
+    "mesh478": ("mesh478", "ksame", "mask"),  # the same points always give the same face
     "mask": ("mask",),
 }
+#: Methods that draw from what surrounds the face, and need more of it in their windows.
+_FROM_SURROUNDINGS = ("landmark68", "sparse7")
 IDENTITY_MODES = ("fresh", "consistent")
 #: Faces made at once. On a CPU one at a time is as fast, and makes a face's bytes independent of its neighbours.
 _GPU_BATCH = 64
@@ -128,9 +133,8 @@ class Anonymizer:
         """A fallback gets the dials that it shares with the method asked for."""
         if name == self.method:
             return self._dials
-        if name == "ksame":
-            return {k: v for k, v in self._dials.items() if k != "strength"}
-        return {}
+        known = getattr(method_info(name).load(), "DIALS", ()) if name == "ksame" else ()
+        return {dial: value for dial, value in self._dials.items() if dial in known}
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """The faces of each image, without landmarks."""
@@ -201,7 +205,7 @@ class Anonymizer:
         jobs = []
         for face in faces:
             bare = face.landmarks is None
-            window = window_of(_clipped(face, image) if bare else face)
+            window = window_of(_clipped(face, image) if bare else face, self.method in _FROM_SURROUNDINGS)
             jobs.append(_Job(number, face, window, self._seed_of(digest, face), without if bare else self._chain))
             if bare and without != self._chain:
                 jobs[-1].reasons.append("no landmarks")

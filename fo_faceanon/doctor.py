@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fo_faceanon.errors import FaceAnonError
 from fo_faceanon.weights import Weight, cache_folder, find_weight, list_weights, require_weight
+from fo_faceanon.weights.generators import GENERATORS, find_generator, own_generator, training_advice
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +66,7 @@ def diagnose(database: bool = True) -> list[Check]:
     Args:
         database: whether to start FiftyOne's database, or connect to it, which takes seconds.
     """
-    checks = [_check_python(), *_check_torch(), *_check_bundled(), *_check_weights(), _check_cv2(), _check_fiftyone()]
+    checks = [_check_python(), *_check_torch(), *_check_bundled(), *_check_weights(), *_check_generators(), _check_cv2(), _check_fiftyone()]
     plugins = os.environ.get("FIFTYONE_PLUGINS_DIR")
     if database and checks[-1].ok:
         found, check = _check_database()
@@ -150,6 +151,26 @@ def _check_weight(weight: Weight) -> Check:
     except FaceAnonError as error:
         return Check(name, False, f"{error}; {terms}", f"delete the file, then {weight.advice}")
     return Check(name, True, f"unaltered, {used}; {terms}")
+
+
+def _check_generators() -> list[Check]:
+    """Trained generators: the user's own, the package's (reported with its weights), or none yet."""
+    try:
+        return [check for name in GENERATORS if (check := _check_generator(name))]
+    except FaceAnonError:
+        return []  # the listing of weights is at fault, which is reported above
+
+
+def _check_generator(name: str) -> Check | None:
+    title, own = f"generator {name}", own_generator(name)
+    if not own.is_file():
+        return None if find_generator(name) else Check(title, None, f"not trained yet, for method {name}", training_advice(name))
+    try:
+        from fo_faceanon.networks.files import read_card
+
+        return Check(title, True, f"your own, at {own}; licence in its card: {read_card(own).get('licence', 'not stated')}")
+    except Exception as error:  # as for torch, which reads it
+        return Check(title, False, str(error), f"delete {own}, then {training_advice(name)}")
 
 
 def _check_cv2() -> Check:

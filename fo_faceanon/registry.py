@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fo_faceanon.errors import InputError
@@ -28,9 +29,22 @@ class MethodInfo:
         module, _, attribute = self.factory.partition(":")
         return getattr(import_module(module), attribute)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Those of :attr:`needs` that are not on this machine."""
+        return tuple(name for name in self.needs if _find(name) is None)
+
+
+def _find(name: str) -> Path | None:
+    from fo_faceanon.weights import find_weight
+    from fo_faceanon.weights.generators import GENERATORS, find_generator
+
+    return find_generator(name) if name in GENERATORS else find_weight(name)
+
 
 _PACKAGE = "fo_faceanon.anonymizers"
 _BANK_LICENCE = "Apache-2.0 generator, FFHQ lineage: treat as non-commercial"
+_TRAINED_LICENCE = "Apache-2.0; of the weights: see their card (fo-faceanon weights list)"
 _METHODS = (
     MethodInfo(
         "donor",
@@ -40,6 +54,23 @@ _METHODS = (
         f"{_PACKAGE}.donor:Donor",
     ),
     MethodInfo("ksame", "the mean of k such faces", _BANK_LICENCE, ("attributes", "bank"), f"{_PACKAGE}.ksame:KSame"),
+    MethodInfo(
+        "landmark68",
+        "a face drawn by a network from 68 landmarks and the surroundings, relit as in the paper",
+        _TRAINED_LICENCE,
+        ("landmark68",),
+        f"{_PACKAGE}.inpainting:Landmark68",
+    ),
+    MethodInfo(
+        "sparse7", "the same from seven points: the paper's baseline", _TRAINED_LICENCE, ("sparse7",), f"{_PACKAGE}.inpainting:Sparse7"
+    ),
+    MethodInfo(
+        "mesh478",
+        "a face drawn by a network from the 478 dots of its mesh (GANonymization)",
+        _TRAINED_LICENCE,
+        ("mesh478", "face-landmarker"),
+        f"{_PACKAGE}.mesh:MeshMethod",
+    ),
     MethodInfo("mask", "a solid fill in the face's mean colour", "Apache-2.0", (), f"{_PACKAGE}.obfuscation:Mask"),
     MethodInfo("blur", "a Gaussian blur, as wide as the face demands", "Apache-2.0", (), f"{_PACKAGE}.obfuscation:Blur"),
     MethodInfo("pixelate", "a few large blocks", "Apache-2.0", (), f"{_PACKAGE}.obfuscation:Pixelate"),
@@ -48,8 +79,16 @@ _METHODS = (
 
 
 def list_methods() -> list[MethodInfo]:
-    """All methods, the default first."""
-    return list(_METHODS)
+    """All methods, the default first; a summary says so where trained weights are not on this machine."""
+    return [_with_state(info) for info in _METHODS]
+
+
+def _with_state(info: MethodInfo) -> MethodInfo:
+    missing = info.missing
+    if not missing:
+        return info
+    how = f"fo-faceanon train {info.name}" if info.name in missing else f"fo-faceanon weights get {missing[0]}"
+    return replace(info, summary=f"{info.summary}; its weights are not here yet: {how}")
 
 
 def method_info(name: str) -> MethodInfo:

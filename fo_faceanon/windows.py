@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fo_faceanon.faces import CROP_SIDES, CropBatch, Face
+from fo_faceanon.faces import CROP_SIDES, CropBatch, Face, apply_affine, invert_affine
+from fo_faceanon.landmarks.canonical import canonical_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,17 @@ class Window:
     size: int
 
 
-def window_of(face: Face) -> Window:
-    """The window that holds a face, its forehead and the soft edge around it."""
+def window_of(face: Face, surroundings: bool = False) -> Window:
+    """The window that holds a face, its forehead and the soft edge around it; on demand all of its canonical crop."""
     x0, y0, x1, y1 = face.box
     if face.landmarks is not None:
         x0, y0 = face.landmarks.min(0).tolist()
         x1, y1 = face.landmarks.max(0).tolist()
         size = max(x1 - x0, y1 - y0)
         x0, y0, x1, y1 = x0 - 0.16 * size, y0 - 0.42 * size, x1 + 0.16 * size, y1 + 0.16 * size
+        if surroundings:
+            (left, top), (right, bottom) = crop_extent(face.landmarks)
+            x0, y0, x1, y1 = min(x0, left), min(y0, top), max(x1, right), max(y1, bottom)
     else:
         wide, high = (x1 - x0) * 0.2, (y1 - y0) * 0.2
         x0, y0, x1, y1 = x0 - wide, y0 - high, x1 + wide, y1 + high
@@ -37,6 +41,14 @@ def window_of(face: Face) -> Window:
     size = next((side for side in CROP_SIDES if side >= need), CROP_SIDES[-1])
     side = max(size, int(np.ceil(need)))
     return Window((round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)), side, size)
+
+
+def crop_extent(landmarks: np.ndarray) -> list[list[float]]:
+    """Corners ``[[x0, y0], [x1, y1]]`` of the box around the canonical crop of ``68 x 2`` landmarks, in image pixels."""
+    frame = canonical_frame(torch.from_numpy(landmarks)[None].float(), 1)  # a crop of one pixel, from -0.5 to 0.5
+    corners = torch.tensor([[[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]])
+    placed = apply_affine(invert_affine(frame), corners)[0]
+    return torch.stack([placed.amin(0), placed.amax(0)]).tolist()
 
 
 def cut_windows(

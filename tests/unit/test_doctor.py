@@ -126,3 +126,19 @@ def test_render_shows_findings_as_they_are() -> None:
     )
     text = buffer.getvalue()
     assert all(word in text for word in ("ok", "problem", "note", "[red]bad", "do[x]"))
+
+
+def test_generators_that_are_not_trained_say_how_and_own_ones_are_read(home: Path) -> None:
+    from fo_faceanon.networks.files import save_generator
+    from fo_faceanon.networks.inpainting import InpaintingConfig, InpaintingGenerator
+    from fo_faceanon.weights.generators import own_generator
+
+    for name in ("landmark68", "sparse7"):
+        own_generator(name).parent.mkdir(parents=True)
+    save_generator(own_generator("landmark68"), InpaintingGenerator(InpaintingConfig(16, 68, 2, 4, 4, 4)), {"licence": "CC0-1.0"})
+    own_generator("sparse7").write_bytes(b"cut off")
+    checks = by_name(diagnose(database=False))
+    assert checks["generator landmark68"].ok and "CC0-1.0" in checks["generator landmark68"].detail
+    assert checks["generator sparse7"].ok is False and "delete" in checks["generator sparse7"].fix
+    if "generator mesh478" in checks:  # until the package brings one
+        assert checks["generator mesh478"].ok is None and "fo-faceanon train mesh478" in checks["generator mesh478"].fix
