@@ -56,7 +56,7 @@ def _covariance_root(x: Tensor) -> Tensor:
     return torch.linalg.qr(centred, mode="r").R if len(x) > x.shape[1] else centred
 
 
-def kid(preds: Tensor, target: Tensor) -> Distance:
+def kid(preds: Tensor, target: Tensor, paired: bool = False) -> Distance:
     """Kernel inception distance (Bińkowski et al. 2018): the squared maximum mean discrepancy under ``(x'y / D + 1) ** 3``.
 
     The estimate is unbiased, so it may be below 0, and sets of different sizes can be compared. Its standard error is a
@@ -66,41 +66,46 @@ def kid(preds: Tensor, target: Tensor) -> Distance:
     Args:
         preds: ``N x D`` features of the pictures in question.
         target: ``M x D`` features of real ones.
+        paired: whether picture ``i`` of one was made from picture ``i`` of the other. Such pairs, which are alike for another
+            reason than that both look real, are then left out (the U-statistic of Gretton et al. 2012, lemma 6).
 
     Raises:
         InputError: the features do not fit, are not finite, or are of fewer than two pictures.
     """
     a, b = _checked(preds, target)
-    blocks = min(_BLOCKS, len(a) // 2, len(b) // 2)
-    sums = [_block_sums(x, y, blocks) for x, y in ((a, a), (b, b), (a, b))]
-    value = _discrepancy(sums, [len(a)], [len(b)])[0]
+    if paired and len(a) != len(b):
+        raise InputError(f"paired sets must be of one size, but got {len(a)} and {len(b)} pictures")
+    blocks = max(min(_BLOCKS, len(a) // 3, len(b) // 3), 1)
+    sums = [_block_sums(a, a, blocks, False), _block_sums(b, b, blocks, False), _block_sums(a, b, blocks, not paired)]
+    value = _discrepancy([s.sum()[None] for s in sums], [len(a)], [len(b)], paired)[0]
     if blocks < 2:
         return Distance(float(value), None, len(a), len(b))
     sizes = [[len(x) - len(part) for part in x.tensor_split(blocks)] for x in (a, b)]
     without = [s.sum() - s.sum(0) - s.sum(1) + s.diagonal() for s in sums]
-    left_out = _discrepancy(without, *sizes)
+    left_out = _discrepancy(without, sizes[0], sizes[1], paired)
     variance = (blocks - 1) / blocks * (left_out - left_out.mean()).square().sum()
     return Distance(float(value), float(variance.sqrt()), len(a), len(b))
 
 
-def _block_sums(x: Tensor, y: Tensor, blocks: int) -> Tensor:
-    """``blocks x blocks`` sums of the kernel over pairs of two blocks; of one set with itself without the diagonal."""
+def _block_sums(x: Tensor, y: Tensor, blocks: int, diagonal: bool) -> Tensor:
+    """``blocks x blocks`` sums of the kernel over pairs of two blocks, with or without each picture's pair with its like."""
     rows = []
     for part in x.tensor_split(blocks):
         kernel = (part @ y.T / x.shape[1] + 1) ** 3
         rows.append(torch.stack([piece.sum() for piece in kernel.tensor_split(blocks, 1)]))
     sums = torch.stack(rows)
-    if x is y:
-        own = (x.square().sum(1) / x.shape[1] + 1) ** 3
+    if not diagonal:
+        own = ((x * y).sum(1) / x.shape[1] + 1) ** 3
         sums = sums - torch.diag(torch.stack([piece.sum() for piece in own.tensor_split(blocks)]))
     return sums
 
 
-def _discrepancy(sums: list[Tensor], n: list[int], m: list[int]) -> Tensor:
-    """Unbiased squared discrepancies from sums over all pairs within and across the sets (scalars after summing, or one per block)."""
-    aa, bb, ab = (s.sum()[None] if s.ndim == 2 else s for s in sums)
-    count_a, count_b = aa.new_tensor(n), aa.new_tensor(m)
-    return aa / (count_a * (count_a - 1)) + bb / (count_b * (count_b - 1)) - 2 * ab / (count_a * count_b)
+def _discrepancy(sums: list[Tensor], n: list[int], m: list[int], paired: bool) -> Tensor:
+    """Unbiased squared discrepancies from sums over all pairs within the first set of ``n``, the second of ``m``, and across."""
+    within_a, within_b, across = sums
+    size_a, size_b = across.new_tensor(n), across.new_tensor(m)
+    pairs = size_a * (size_b - 1 if paired else size_b)
+    return within_a / (size_a * (size_a - 1)) + within_b / (size_b * (size_b - 1)) - 2 * across / pairs
 
 
 def _checked(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

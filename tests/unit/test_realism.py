@@ -61,6 +61,17 @@ def test_kid_is_the_unbiased_discrepancy() -> None:
     assert kid(a, b).value == pytest.approx(float(expected), rel=1e-9)
 
 
+def test_kid_of_pictures_made_from_each_other_leaves_their_own_pairs_out() -> None:
+    draws = []
+    for seed in range(20):
+        original = features(60, 24, seed)
+        draws.append((kid(original + 1e-3, original, paired=True), kid(original + 1e-3, original)))
+    paired, unpaired = np.array([(p.value, u.value) for p, u in draws]).T
+    assert np.abs(paired).max() < 0.01 and unpaired.max() < -0.02
+    with pytest.raises(InputError, match="one size"):
+        kid(features(60, 24, 0), features(50, 24, 0), paired=True)
+
+
 @pytest.mark.parametrize(("shift", "most"), [(0.0, 3.0), (0.4, 1.4)])  # where the sets are alike, the error is on the safe side
 def test_kid_is_unbiased_and_its_error_is_that_of_repeated_draws(shift: float, most: float) -> None:
     pairs = [kid(features(120, 24, 2 * s, shift), features(120, 24, 2 * s + 1)) for s in range(40)]
