@@ -161,7 +161,8 @@ def reduce(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         image = cv2.blur(image, (length, 1) if random.random() < 0.7 else (1, length))
     if random.random() < 0.15:
         quality = int(random.integers(8, 60))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return image
 
 

@@ -67,8 +67,8 @@ def mark_with_dlib(crops: np.ndarray, mesh: np.ndarray) -> np.ndarray:
     landmarker = Dlib68()
     out = np.full((len(crops), 68, 2), np.nan, np.float32)
     for i, (crop, points) in enumerate(zip(crops, mesh, strict=True)):
-        low, high = points[:, :2].min(0), points[:, :2].max(0)
-        found = landmarker(crop, [Face((*map(float, low), *map(float, high)))])[0]
+        x0, y0, x1, y1 = (float(edge) for edge in (*points[:, :2].min(0), *points[:, :2].max(0)))
+        found = landmarker(crop, [Face((x0, y0, x1, y1))])[0]
         if found is not None:
             out[i] = found
     return out

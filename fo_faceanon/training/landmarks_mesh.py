@@ -119,7 +119,8 @@ def write_set(path: Path, pictures: Iterator[tuple[str, np.ndarray]], teacher: M
         row = teacher(name, pixels)
         if row is not None and not (thin and abs(row["pose"][0]) < _FRONTAL and seen % _EVERY):
             rows.append(row)
-    np.savez(path, **{key: np.stack([row[key] for row in rows]) for key in rows[0]})
+    columns: dict[str, Any] = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    np.savez(path, **columns)
     yaw = np.abs([row["pose"][0] for row in rows])
     return f"{path.stem}: {len(rows)} of {seen}; yaw over 20, 30, 45 degrees: {[int((yaw > limit).sum()) for limit in (20, 30, 45)]}"
 

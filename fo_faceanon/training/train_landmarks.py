@@ -96,7 +96,8 @@ def train(labels: Labels, net: LandmarkCNN, steps: int, batch: int = 64, rate: f
             coming = pool.submit(draw_batch, labels, batch, seed + step)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 raw = net(crops.contiguous(memory_format=torch.channels_last))
-            loss, distance = loss_of(tuple(value.float() for value in raw), points, face)  # type: ignore[arg-type]
+            found, sure, logit = (value.float() for value in raw)
+            loss, distance = loss_of((found, sure, logit), points, face)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
