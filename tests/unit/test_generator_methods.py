@@ -22,6 +22,7 @@ from fo_faceanon.landmarks.canonical import canonical_frame
 from fo_faceanon.networks.files import save_generator
 from fo_faceanon.networks.inpainting import InpaintingConfig, InpaintingGenerator
 from fo_faceanon.networks.mesh_generator import MeshConfig, MeshGenerator
+from fo_faceanon.weights import find_weight
 from fo_faceanon.weights.generators import GENERATORS, own_generator
 from fo_faceanon.windows import window_of
 
@@ -178,6 +179,17 @@ def test_end_to_end_the_face_changes_and_nothing_else(weights: dict[str, str]) -
     assert result.faces[0].method == "landmark68" and result.faces[0].model_sha256
     again = anonymizer([photograph[:, ::-1].copy(), photograph], [[Face((232.0, 60.0, 342.0, 200.0))], [face]])[1]
     assert (again.pixels == result.pixels).all()
+
+
+@pytest.mark.skipif(find_weight("face-landmarker") is None, reason="fo-faceanon weights get face-landmarker")
+def test_mesh478_end_to_end(weights: dict[str, str]) -> None:
+    from skimage.data import astronaut
+
+    photograph = astronaut()
+    anonymizer = Anonymizer("mesh478", device="cpu", detector="mtcnn", weights=weights["mesh478"], light="none")
+    result = anonymizer([photograph], [[Face((170.0, 60.0, 280.0, 200.0))]])[0]
+    assert result.error is None and (result.pixels[~result.mask] == photograph[~result.mask]).all()
+    assert result.faces[0].method == "mesh478" and result.faces[0].action == "generated"
 
 
 def test_a_failing_generator_falls_back_to_ksame(weights: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
