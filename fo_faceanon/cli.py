@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fo_faceanon.commands import bank, plugin, show, weights
+from fo_faceanon.commands import bank, plugin, show, train, weights
 from fo_faceanon.commands.anonymize import anonymize
 from fo_faceanon.commands.demo import demo
 from fo_faceanon.commands.doctor import doctor
@@ -32,6 +32,7 @@ app.command()(methods)
 app.command()(doctor)
 app.add_typer(weights.app, name="weights")
 app.add_typer(bank.app, name="bank")
+app.add_typer(train.app, name="train")
 app.add_typer(plugin.app, name="plugin")
 
 
