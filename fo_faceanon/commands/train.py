@@ -63,13 +63,16 @@ def _train(
     images: Annotated[int | None, typer.Option(help="stop after so many faces shown")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="go on from the run's checkpoint")] = False,
+    smaller: Annotated[
+        Path | None, typer.Option("--grow-from", metavar="RUN", help="begin with a run at half the size, twice the widths")
+    ] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: a slow start, then faster steps on a GPU")] = False,
 ) -> None:
     """Train a generator. Leaves checkpoint, sheets of samples, losses (CSV and picture) and weights in the run's folder."""
     from fo_faceanon.training.config import load_config
     from fo_faceanon.training.train_generator import Limits, start_run
 
-    training = start_run(load_config(config or method, change or ()), data, out, device, resume, compiled)
+    training = start_run(load_config(config or method, change or ()), data, out, device, resume, compiled, smaller=smaller)
     training.train(Limits(minutes, images))
     draw_losses(out)
     typer.echo(out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -44,11 +46,16 @@ def mirror_points(points: Tensor, size: int) -> Tensor:
     Raises:
         InputError: another number of points.
     """
-    order = _MIRRORS.get(points.shape[1])
-    if order is None:
+    if points.shape[1] not in _MIRRORS:
         raise InputError(f"points can be mirrored where there are 7, 68 or 478 of them, but got {tuple(points.shape)}")
-    mirrored = points[:, list(order)]
+    mirrored = points[:, _mirror_index(points.shape[1], points.device)]
     return torch.stack([size - 1 - mirrored[..., 0], mirrored[..., 1]], -1)
+
+
+@lru_cache(maxsize=16)
+def _mirror_index(count: int, device: torch.device) -> Tensor:
+    """The permutation, copied to a device once."""
+    return torch.tensor(_MIRRORS[count], device=device)
 
 
 def sparse7(landmarks: Tensor) -> Tensor:
@@ -64,7 +71,8 @@ def sparse7(landmarks: Tensor) -> Tensor:
         ``B x 7 x 2``: nose tip, right eye, left eye, right ear, left ear, right and left corner of the jaw.
     """
     eyes = [landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)]
-    return torch.stack([landmarks[:, 30], *eyes, *landmarks[:, [0, 16, 4, 12]].unbind(1)], 1)
+    jaw = [landmarks[:, i] for i in (0, 16, 4, 12)]  # no index list: on a GPU that would wait for a copy
+    return torch.stack([landmarks[:, 30], *eyes, *jaw], 1)
 
 
 def blob_profiles(points: Tensor, size: int) -> tuple[Tensor, Tensor]:

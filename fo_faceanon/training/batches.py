@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fo_faceanon.errors import InputError
 from fo_faceanon.landmarks.drawing import mirror_points
+from fo_faceanon.photometry.skin import forehead_points
 from fo_faceanon.training.packed import FaceSet
 
 #: Every so-manieth face is kept out of training, for the sheets.
@@ -22,11 +23,13 @@ class Batch:
     Args:
         pictures: ``B x 3 x S x S`` in ``[-1, 1]``.
         landmarks: ``B x 68 x 2`` in crop pixels.
+        hairline: ``B x 10 x 2``, one eye-to-mouth distance above the brows.
         mesh: ``B x 478 x 2``; None where the shards have none.
     """
 
     pictures: Tensor
     landmarks: Tensor
+    hairline: Tensor
     mesh: Tensor | None
 
 
@@ -57,15 +60,18 @@ class Sampler:
             chances = chances * faces.mesh.isfinite().all(-1).all(-1)
         number = torch.arange(len(faces), device=chances.device)
         self.held_out = ((number % HELD_OUT == 0) & (chances > 0)).nonzero()[:, 0]
-        self._chances = chances * (number % HELD_OUT != 0)
-        if not bool(self._chances.sum() > 0):
+        self._limits = (chances * (number % HELD_OUT != 0)).double().cumsum(0)
+        if not bool(self._limits[-1] > 0):
             raise InputError("no packed face can be drawn: the chosen sets are empty")
+        self._limits /= self._limits[-1].clone()
         self._faces = faces
+        self._hairline = forehead_points(faces.landmarks, 1.0)
         self.random = torch.Generator(device=chances.device).manual_seed(seed)
 
     def draw(self, count: int) -> Batch:
         """``count`` faces at random."""
-        rows = torch.multinomial(self._chances, count, replacement=True, generator=self.random)
+        place = torch.rand(count, device=self._limits.device, generator=self.random, dtype=torch.float64)
+        rows = torch.searchsorted(self._limits, place, right=True).clamp(max=len(self._limits) - 1)
         flipped = torch.rand(count, device=rows.device, generator=self.random) < 0.5
         return self.take(rows, flipped)
 
@@ -73,10 +79,12 @@ class Sampler:
         """Those faces, the ones where ``flipped`` mirrored, landmarks and all."""
         size = self._faces.pictures.shape[-1]
         pictures = self._faces.pictures[rows].float() / 127.5 - 1
-        landmarks = self._faces.landmarks[rows]
+        landmarks, hairline = self._faces.landmarks[rows], self._hairline[rows]
         mesh = None if self._faces.mesh is None else self._faces.mesh[rows]
         if flipped is not None:
             pictures = torch.where(flipped[:, None, None, None], pictures.flip(-1), pictures)
             landmarks = torch.where(flipped[:, None, None], mirror_points(landmarks, size), landmarks)
+            reflected = torch.stack([size - 1 - hairline[..., 0], hairline[..., 1]], -1)
+            hairline = torch.where(flipped[:, None, None], reflected.flip(1), hairline)
             mesh = None if mesh is None else torch.where(flipped[:, None, None], mirror_points(mesh, size), mesh)
-        return Batch(pictures, landmarks, mesh)
+        return Batch(pictures, landmarks, hairline, mesh)

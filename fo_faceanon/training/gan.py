@@ -16,6 +16,7 @@ from fo_faceanon.networks.inpainting import InpaintingGenerator
 from fo_faceanon.training.augment import Augmenter, apply_augmentation
 from fo_faceanon.training.batches import Sampler
 from fo_faceanon.training.config import TrainConfig
+from fo_faceanon.training.growing import grow
 from fo_faceanon.training.tasks import Case, create_task
 
 #: What a step measures, in the order of :attr:`Trainer.sums`.
@@ -79,6 +80,15 @@ class Trainer:
         self.images, self.steps, self.seconds = state["images"], state["steps"], state["seconds"]
         self.augmenter.chance.copy_(state["augment"])
         self.random.manual_seed(self.config.seed + self.images)  # not the draws that the run began with
+
+    def grow_from(self, state: dict[str, Any]) -> None:
+        """Takes over what a run at half the size has learnt (:func:`fo_faceanon.training.growing.grow`).
+
+        Raises:
+            InputError: that run's networks are no smaller versions of these.
+        """
+        for name in ("generator", "average", "judge"):
+            grow(getattr(self, name), state[name])
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.half else nullcontext()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fo_faceanon.photometry.skin import convex_distance, face_size, forehead_points
+from fo_faceanon.photometry.skin import convex_distance, face_size
 from fo_faceanon.training.config import TrainConfig
 
 #: Unit vectors that hulls are measured along.
@@ -21,12 +21,23 @@ def uniform(count: int, limits: tuple[float, float], random: torch.Generator) ->
     return limits[0] + (limits[1] - limits[0]) * torch.rand(count, device=random.device, generator=random)
 
 
-def hidden_region(landmarks: Tensor, size: int, config: TrainConfig, random: torch.Generator) -> Tensor:
-    """``B x 1 x size x size``, 1 where the face is hidden: its hull with forehead, or that hull's box, grown at random."""
+def hidden_region(landmarks: Tensor, hairline: Tensor, size: int, config: TrainConfig, random: torch.Generator) -> Tensor:
+    """What is hidden: the face's hull with its forehead, or that hull's box, grown at random.
+
+    Args:
+        landmarks: ``B x 68 x 2`` in crop pixels.
+        hairline: ``B x 10 x 2``, one eye-to-mouth distance above the brows (:func:`forehead_points`).
+        size: side of the crop in pixels.
+        config: how far it grows.
+        random: source of the draws.
+
+    Returns:
+        ``B x 1 x size x size``, 1 where hidden.
+    """
     count = landmarks.shape[0]
     grow = (uniform(count, config.grow, random) * face_size(landmarks))[:, None, None, None]
     height = uniform(count, config.forehead, random)[:, None, None]
-    brows, hairline = forehead_points(landmarks, 0.0), forehead_points(landmarks, 1.0)
+    brows = landmarks[:, 17:27]
     outline = torch.cat([landmarks, brows + height * (hairline - brows)], 1)
     if config.hull:
         step = torch.ones(2, device=landmarks.device)
@@ -42,7 +53,7 @@ def narrow_context(pictures: Tensor, landmarks: Tensor, chance: float, random: t
     count, size = pictures.shape[0], pictures.shape[-1]
     low, high = landmarks.amin(1), landmarks.amax(1)
     extent = (high - low).amax(-1, keepdim=True)
-    low = low - extent * torch.tensor([_WINDOW_MARGIN, _WINDOW_ABOVE], device=low.device)
+    low = low - torch.cat([extent * _WINDOW_MARGIN, extent * _WINDOW_ABOVE], -1)
     high = high + extent * _WINDOW_MARGIN
     side = (high - low).amax(-1, keepdim=True) * uniform(count, (1.0, _WINDOW_STEP), random)[:, None]
     whole = uniform(count, (0.0, 1.0), random)[:, None] >= chance

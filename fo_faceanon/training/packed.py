@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,8 @@ def read_faces(folder: Path, sets: Sequence[str] = (), device: torch.device | st
     if len(sizes) > 1:
         raise InputError(f"the shards in {folder} have crops of {sorted(sizes)} pixels: keep each size in a folder of its own")
     names = sorted({h["set"] for h in chosen.values()})
-    parts = [_read_shard(path, header, device, min_known) for path, header in chosen.items()]
+    with ThreadPoolExecutor() as pool:  # decompression runs beside decompression
+        parts = list(pool.map(lambda path: _read_shard(path, chosen[path], device, min_known), chosen))
     lengths = [(names.index(h["set"]), len(part[0])) for h, part in zip(chosen.values(), parts, strict=True)]
     meshes = [part[2] for part in parts]
     unknown = [m if m is not None else torch.full((n, 478, 2), torch.nan, device=device) for m, (_, n) in zip(meshes, lengths, strict=True)]

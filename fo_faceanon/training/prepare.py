@@ -28,8 +28,8 @@ MIN_SCORE = 0.75
 MAX_ENLARGEMENT = 1.35
 #: Of the face itself, and of the whole crop, this much must lie inside the picture.
 MIN_FACE_KNOWN, MIN_KNOWN = 0.97, 0.55
-#: Faces in one shard: at 128 px about 33 MB, at 256 px about 90 MB.
-SHARD_FACES = {64: 12000, 128: 6000, 256: 3000}
+#: Faces in one shard, by the crops' side: about 10 MB each, so that they can be sent in portions and are read side by side.
+SHARD_FACES = {64: 6000, 128: 2000, 256: 700}
 #: Landmarks of a face and where its mesh is wanted: ``image, faces -> 478 x 2 or None for each``.
 MeshLandmarker = Callable[[np.ndarray, Sequence[Face]], Sequence[np.ndarray | None]]
 #: ``set, pictures read, faces kept``

@@ -69,7 +69,7 @@ class Inpainting:
     def case(self, batch: Batch, random: torch.Generator) -> Case:
         """See :class:`Task`."""
         real = narrow_context(batch.pictures, batch.landmarks, self._config.narrow, random)
-        region = hidden_region(batch.landmarks, real.shape[-1], self._config, random)
+        region = hidden_region(batch.landmarks, batch.hairline, real.shape[-1], self._config, random)
         return Case(real, region, region, sparse7(batch.landmarks) if self.points == 7 else batch.landmarks)
 
     def make(self, network: Network, case: Case, noise: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Mesh:
         """See :class:`Task`."""
         assert batch.mesh is not None
         size = batch.pictures.shape[-1]
-        region = hidden_region(batch.landmarks, size, self._config, random)
+        region = hidden_region(batch.landmarks, batch.hairline, size, self._config, random)
         drawing = draw_mesh(batch.mesh, size)
         return Case(batch.pictures, region, drawing, drawing.new_zeros(len(drawing), 0, 2))
 

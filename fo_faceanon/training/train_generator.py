@@ -146,9 +146,26 @@ class Run:
 
 
 def start_run(
-    config: TrainConfig, data: Path, out: Path, device: str = "auto", resume: bool = False, compiled: bool = False, half: bool | None = None
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    device: str = "auto",
+    resume: bool = False,
+    compiled: bool = False,
+    half: bool | None = None,
+    smaller: Path | None = None,
 ) -> Run:
     """Reads the faces, builds the networks, and takes up an earlier run's state where asked.
+
+    Args:
+        config: the run.
+        data: folder of packed shards.
+        out: the run's folder.
+        device: ``auto``, or a torch device name.
+        resume: goes on from the checkpoint in ``out``.
+        compiled: uses ``torch.compile``.
+        half: computes in bfloat16; None for on a GPU only.
+        smaller: folder of a run at half the size to grow from.
 
     Raises:
         InputError: the data cannot be used, the folder holds a run that is not to be resumed, or one to resume is missing.
@@ -164,6 +181,8 @@ def start_run(
     trainer = Trainer(config, faces.pictures.shape[-1], where, where.type == "cuda" if half is None else half, compiled)
     if resume:
         trainer.restore(load_checkpoint(out, where))
+    elif smaller is not None:
+        trainer.grow_from(load_checkpoint(smaller, where))
     (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
     return Run(trainer, faces, config, out)
 
@@ -179,6 +198,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--images", type=int, help="stop after so many faces shown")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--grow-from", type=Path, metavar="RUN", help="a run at half the size with twice the widths, to begin with")
     parser.add_argument("--compile", action="store_true", help="torch.compile: a slow start, then faster steps on a GPU")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="auto: bfloat16 on a GPU")
     parser.add_argument("--threads", type=int, help="CPU threads")
@@ -195,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     half = None if args.precision == "auto" else args.precision == "bfloat16"
     try:
         config = load_config(args.config, args.set)
-        run = start_run(config, args.data, args.out, args.device, args.resume, args.compile, half)
+        run = start_run(config, args.data, args.out, args.device, args.resume, args.compile, half, args.grow_from)
         signal.signal(signal.SIGTERM, lambda *_: setattr(run, "stopped", True))
         print(json.dumps(run.faces.counts()), flush=True)
         run.train(Limits(args.minutes, args.images, args.log_steps, args.save_minutes))

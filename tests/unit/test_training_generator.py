@@ -21,6 +21,7 @@ from fo_faceanon.landmarks.drawing import draw_points
 from fo_faceanon.networks.discriminator import Discriminator, batch_deviation
 from fo_faceanon.networks.files import load_generator, read_card
 from fo_faceanon.networks.inpainting import InpaintingGenerator
+from fo_faceanon.photometry.skin import forehead_points
 from fo_faceanon.training.augment import Augmenter, apply_augmentation
 from fo_faceanon.training.batches import HELD_OUT, Sampler
 from fo_faceanon.training.checkpoint import EXPORT, export_generator, join_export
@@ -93,7 +94,7 @@ def test_mirrored_faces_keep_landmarks_on_the_face(faces: FaceSet) -> None:
 @pytest.mark.parametrize("hull", [True, False])
 def test_all_landmarks_are_hidden_and_context_is_not(hull: bool) -> None:
     points = placed().expand(8, -1, -1)
-    hidden = hidden_region(points, 64, TrainConfig(hull=hull), random())
+    hidden = hidden_region(points, forehead_points(points, 1.0), 64, TrainConfig(hull=hull), random())
     at = points.round().long()
     assert all(bool((hidden[i, 0, at[i, :, 1], at[i, :, 0]] == 1).all()) for i in range(8))
     assert 0.15 < hidden.mean() < 0.5
@@ -103,7 +104,7 @@ def test_all_landmarks_are_hidden_and_context_is_not(hull: bool) -> None:
 
 def test_the_box_holds_the_hull() -> None:
     points = placed().expand(4, -1, -1)
-    hull, box = (hidden_region(points, 64, TrainConfig(hull=h), random(3)) for h in (True, False))
+    hull, box = (hidden_region(points, forehead_points(points, 1.0), 64, TrainConfig(hull=h), random(3)) for h in (True, False))
     assert bool((box >= hull).all()) and box.sum() > 1.1 * hull.sum()
 
 
@@ -111,7 +112,11 @@ def test_narrow_context_repeats_edges_and_spares_the_face() -> None:
     points = placed().expand(6, -1, -1)
     pictures = torch.rand(6, 3, 64, 64, generator=random())
     narrow = narrow_context(pictures, points, 1.0, random())
-    hidden = hidden_region(points, 64, TrainConfig(grow=(0.0, 0.0), forehead=(0.0, 0.1)), random()).bool().expand_as(pictures)
+    hidden = (
+        hidden_region(points, forehead_points(points, 1.0), 64, TrainConfig(grow=(0.0, 0.0), forehead=(0.0, 0.1)), random())
+        .bool()
+        .expand_as(pictures)
+    )
     assert torch.equal(narrow[hidden], pictures[hidden])
     assert torch.equal(narrow[:, :, 0], narrow[:, :, 1]) and not torch.equal(narrow, pictures)
     assert torch.equal(narrow_context(pictures, points, 0.0, random()), pictures)
@@ -274,6 +279,19 @@ def test_the_command_line_brings_weights_in(shards: Path, tmp_path: Path) -> Non
     card = read_card(out)
     assert card["sets"] == {"ffhq_256": 60, "omi": 120} and card["images_seen"] == 16 and not card["synthetic_only"]
     assert card["licence"] == "none" and card["notes"] == ["a test"] and card["hardware"].startswith("CPU")
+
+
+def test_a_run_grows_from_one_at_half_the_size(shards: Path, tmp_path: Path) -> None:
+    small = start(shards, tmp_path / "small", "size=16", "discriminator_width=16", "network.width=16")
+    small.train(Limits(images=16))
+    config = load_config("landmark68", TINY)
+    large = start_run(config, shards, tmp_path / "large", "cpu", smaller=tmp_path / "small").trainer
+    assert torch.equal(large.generator.up[0].first.weight, small.trainer.generator.up[0].first.weight)
+    assert torch.equal(large.generator.down[1].second.conv.weight, small.trainer.generator.down[0].second.conv.weight)
+    assert torch.equal(large.judge.blocks[1].first.weight, small.trainer.judge.blocks[0].first.weight)
+    assert large.images == 0
+    with pytest.raises(InputError, match="twice the width"):
+        start_run(load_config("landmark68", [*TINY, "network.widest=64"]), shards, tmp_path / "other", "cpu", smaller=tmp_path / "small")
 
 
 def test_settings_are_checked() -> None:
