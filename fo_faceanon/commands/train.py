@@ -5,14 +5,11 @@ from __future__ import annotations
 from functools import partial
 from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fo_faceanon.commands import show
-
-if TYPE_CHECKING:
-    from fo_faceanon.training.prepare import MeshLandmarker
 
 app = typer.Typer(no_args_is_help=True, help="Train the generators: prepare faces, train, bring weights in.")
 _RUN = typer.Argument(metavar="RUN", help="folder of a training run")
@@ -26,7 +23,6 @@ def prepare(
     detector: Annotated[str, typer.Option(help="union, mtcnn, yunet or dlib")] = "union",
     limit: Annotated[int | None, typer.Option(min=1, help="faces per set at most")] = None,
     synthetic: Annotated[list[str] | None, typer.Option(help="a set that shows nobody (repeat); the usual ones are known")] = None,
-    mesh: Annotated[bool, typer.Option("--mesh", help="place 478 mesh points too, for mesh478")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON on stdout")] = False,
 ) -> None:
     """Detect faces, place landmarks, cut canonical crops and pack them. Sets that are packed already are left alone."""
@@ -43,14 +39,35 @@ def prepare(
                 tasks[name] = bar.add_task(name, total=None)
             bar.update(tasks[name], completed=pictures, description=f"{name}: {kept} faces of")  # type: ignore[arg-type]
 
-        landmarker = _mesh_landmarker() if mesh else None
-        reports = as_dict(prepare_faces(sources, out, create_detector(detector, min_face=24), size, limit, landmarker, report))
+        reports = as_dict(prepare_faces(sources, out, create_detector(detector, min_face=24), size, limit, report))
     if as_json:
         show.print_json(reports)
         return
     for name, values in reports.items():
         reasons = ", ".join(f"{count} {reason}" for reason, count in values["left_out"].items()) or "none"
         show.out.print(f"{name}: {values['kept']} of {values['pictures']} pictures; left out: {reasons}", soft_wrap=True)
+
+
+@app.command()
+def mesh(
+    folder: Annotated[Path, typer.Argument(metavar="SHARDS", help="folder of packed shards")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N")] = "auto",
+) -> None:
+    """Place 478 mesh points on packed faces: mesh478 learns from them."""
+    from fo_faceanon.devices import resolve_device
+    from fo_faceanon.landmarks.mesh478 import Mesh478
+    from fo_faceanon.training.mesh_points import add_mesh
+
+    with show.progress_bar() as bar:
+        tasks: dict[str, int] = {}
+
+        def report(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done)  # type: ignore[arg-type]
+
+        for name, count in add_mesh(folder, Mesh478(resolve_device(device)), report).items():
+            show.out.print(f"{name}: {count} faces have mesh points")
 
 
 def _train(
@@ -110,14 +127,6 @@ def import_(
     if (folder / "losses.csv").exists():
         draw_losses(folder)
     typer.echo(out)
-
-
-def _mesh_landmarker() -> MeshLandmarker:
-    """478 points for each face, or None; see :mod:`fo_faceanon.landmarks.mesh478`."""
-    from fo_faceanon.landmarks.mesh478 import Mesh478
-
-    landmarker = Mesh478()
-    return lambda picture, faces: [None if found is None else found.points[:, :2] for found in landmarker(picture, faces)]
 
 
 def draw_losses(folder: Path) -> Path:

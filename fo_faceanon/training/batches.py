@@ -56,7 +56,7 @@ class Sampler:
         chances = per_face[faces.set_of]
         if with_mesh:
             if faces.mesh is None:
-                raise InputError("these faces were packed without mesh points: prepare them with `fo-faceanon train prepare --mesh`")
+                raise InputError("these faces have no mesh points: add them with `fo-faceanon train mesh SHARDS`")
             chances = chances * faces.mesh.isfinite().all(-1).all(-1)
         number = torch.arange(len(faces), device=chances.device)
         self.held_out = ((number % HELD_OUT == 0) & (chances > 0)).nonzero()[:, 0]

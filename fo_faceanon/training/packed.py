@@ -39,13 +39,11 @@ class Faces:
         pictures: each ``S x S x 3`` uint8.
         landmarks: each ``68 x 2`` in crop pixels.
         known: each ``S x S`` bool, false where the crop reaches beyond its picture (there the edge is repeated).
-        mesh: each ``478 x 2`` in crop pixels, or None where unknown.
     """
 
     pictures: list[np.ndarray] = field(default_factory=list)
     landmarks: list[np.ndarray] = field(default_factory=list)
     known: list[np.ndarray] = field(default_factory=list)
-    mesh: list[np.ndarray | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -74,9 +72,28 @@ def write_shard(path: Path, faces: Faces, set_name: str, synthetic: bool, qualit
         "landmarks": _fixed(np.stack(faces.landmarks)),
         "known": np.frombuffer(lzma.compress(np.packbits(np.stack(faces.known)).tobytes()), np.uint8),
     }
-    if any(points is not None for points in faces.mesh):
-        unknown = np.full((478, 2), np.nan, np.float32)
-        arrays["mesh"] = _fixed(np.stack([unknown if points is None else points for points in faces.mesh]))
+    _write(path, arrays)
+
+
+def put_mesh(path: Path, mesh: np.ndarray) -> None:
+    """Adds mesh points to a shard, or replaces them.
+
+    Args:
+        path: of the shard.
+        mesh: ``N x 478 x 2`` in crop pixels, NaN where unknown.
+
+    Raises:
+        InputError: it is no shard, or holds another number of faces.
+    """
+    header = read_header(path)
+    if mesh.shape != (header["count"], 478, 2):
+        raise InputError(f"{path} holds {header['count']} faces, but the mesh points have shape {mesh.shape}")
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    _write(path, {**arrays, "mesh": _fixed(mesh)})
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     part = path.with_name(f".{path.name}.part")
@@ -148,7 +165,7 @@ def read_faces(folder: Path, sets: Sequence[str] = (), device: torch.device | st
     """All shards of a folder, decoded.
 
     Args:
-        folder: where ``*.npz`` shards lie.
+        folder: where ``*.npz`` shards lie; or a single shard.
         sets: only these sets; all where empty.
         device: where the faces go.
         min_known: leaves out faces of whose crop a smaller fraction lies inside their picture.
@@ -156,7 +173,8 @@ def read_faces(folder: Path, sets: Sequence[str] = (), device: torch.device | st
     Raises:
         InputError: there are no shards, a wanted set is missing, or sizes differ.
     """
-    headers = {path: read_header(path) for path in sorted(folder.glob("*.npz"))}
+    paths = sorted(folder.glob("*.npz")) if folder.is_dir() else [folder]
+    headers = {path: read_header(path) for path in paths}
     there = sorted({h["set"] for h in headers.values()})
     absent = sorted(set(sets) - set(there))
     if absent or not there:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fo_faceanon.detection import Detector
 from fo_faceanon.errors import InputError
-from fo_faceanon.faces import Face, apply_affine, invert_affine, warp_affine
+from fo_faceanon.faces import apply_affine, invert_affine, warp_affine
 from fo_faceanon.landmarks.canonical import canonical_frame
 from fo_faceanon.landmarks.dlib68 import Dlib68
 from fo_faceanon.photometry.skin import face_masks
@@ -30,8 +30,6 @@ MAX_ENLARGEMENT = 1.35
 MIN_FACE_KNOWN, MIN_KNOWN = 0.97, 0.55
 #: Faces in one shard, by the crops' side: about 10 MB each, so that they can be sent in portions and are read side by side.
 SHARD_FACES = {64: 6000, 128: 2000, 256: 700}
-#: Landmarks of a face and where its mesh is wanted: ``image, faces -> 478 x 2 or None for each``.
-MeshLandmarker = Callable[[np.ndarray, Sequence[Face]], Sequence[np.ndarray | None]]
 #: ``set, pictures read, faces kept``
 Progress = Callable[[str, int, int], None]
 
@@ -51,14 +49,12 @@ class FaceCutter:
     Args:
         size: side of the crop in pixels.
         detector: finds faces.
-        mesh: places 478 points; None to go without.
     """
 
-    def __init__(self, size: int, detector: Detector, mesh: MeshLandmarker | None = None) -> None:
+    def __init__(self, size: int, detector: Detector) -> None:
         self.size = size
         self._detector = detector
         self._landmarker = Dlib68()
-        self._mesh = mesh
 
     @torch.inference_mode()
     def __call__(self, picture: np.ndarray, faces: Faces) -> str | None:
@@ -82,14 +78,7 @@ class FaceCutter:
         faces.pictures.append(_crop(picture, frame, self.size))
         faces.landmarks.append(placed[0].numpy())
         faces.known.append(known.numpy())
-        faces.mesh.append(self._mesh_points(picture, face.with_landmarks(landmarks), frame))
         return None
-
-    def _mesh_points(self, picture: np.ndarray, face: Face, frame: Tensor) -> np.ndarray | None:
-        points = self._mesh(picture, [face])[0] if self._mesh is not None else None
-        if points is None:
-            return None
-        return apply_affine(frame, torch.from_numpy(np.asarray(points, np.float32))[None])[0].numpy()
 
 
 def _crop(picture: np.ndarray, frame: Tensor, size: int) -> np.ndarray:
@@ -111,7 +100,6 @@ def prepare_faces(
     detector: Detector,
     size: int = 128,
     limit: int | None = None,
-    mesh: MeshLandmarker | None = None,
     progress: Progress | None = None,
 ) -> dict[str, SetReport]:
     """Packs all sources into shards, set by set; a set whose shards are there already is left as it is.
@@ -122,7 +110,6 @@ def prepare_faces(
         detector: finds faces.
         size: side of the crops in pixels: 64, 128 or 256.
         limit: faces per set at most.
-        mesh: places 478 points, for ``mesh478``.
         progress: called now and then.
 
     Returns:
@@ -138,7 +125,7 @@ def prepare_faces(
     there = {read_header(path)["set"]: read_header(path) for path in out.glob("*.npz")}
     if any(header["size"] != size for header in there.values()):
         raise InputError(f"{out} holds crops of another size: give each size a folder of its own")
-    cutter = FaceCutter(size, detector, mesh)
+    cutter = FaceCutter(size, detector)
     reports: dict[str, SetReport] = {}
     for name, group in groupby(sorted(sources, key=lambda s: s.set_name), key=lambda s: s.set_name):
         if name not in there:

@@ -18,7 +18,8 @@ from fo_faceanon.donors.bank import DonorBank
 from fo_faceanon.errors import InputError
 from fo_faceanon.faces import Face
 from fo_faceanon.training.codec import decode_pictures, encode_pictures
-from fo_faceanon.training.packed import Faces, read_faces, read_header, write_shard
+from fo_faceanon.training.mesh_points import add_mesh
+from fo_faceanon.training.packed import Faces, put_mesh, read_faces, read_header, write_shard
 from fo_faceanon.training.pictures import sheet, write_png
 from fo_faceanon.training.prepare import as_dict, known_pixels, prepare_faces
 from fo_faceanon.training.sources import parse_source, read_pictures
@@ -62,17 +63,36 @@ def test_damaged_pictures_are_refused() -> None:
 
 
 def test_a_shard_holds_what_was_put_in(tmp_path: Path) -> None:
-    faces = drawn_faces(5, 32, mesh=True)
-    faces.mesh[2] = None
+    faces = drawn_faces(5, 32)
     faces.landmarks[1][:, 0] -= 200.0  # landmarks may leave the crop
     write_shard(tmp_path / "omi-000.npz", faces, "omi", True, quality=95)
     again = read_faces(tmp_path)
-    assert len(again) == 5 and again.sets == ["omi"] and again.synthetic == {"omi"}
+    assert len(again) == 5 and again.sets == ["omi"] and again.synthetic == {"omi"} and again.mesh is None
     assert np.allclose(again.landmarks.numpy(), np.stack(faces.landmarks), atol=1 / 64)
-    assert again.mesh is not None and bool(again.mesh[2].isnan().all())
-    mesh = faces.mesh[3]
-    assert mesh is not None and np.allclose(again.mesh[3].numpy(), mesh, atol=1 / 64)
     assert psnr(again.pictures.permute(0, 2, 3, 1).numpy(), np.stack(faces.pictures)) > 25
+
+
+class HalfCertain:
+    """A mesh landmarker that is sure of every other face."""
+
+    def mark_windows(self, windows: torch.Tensor, landmarks: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        points = landmarks.mean(1, keepdim=True).expand(-1, 478, -1)
+        return torch.cat([points, points[..., :1]], -1), torch.arange(len(windows)) % 2 * 1.0, torch.zeros(len(windows), 52)
+
+
+def test_mesh_points_are_added_to_shards(tmp_path: Path) -> None:
+    pack(tmp_path)
+    assert add_mesh(tmp_path, HalfCertain()) == {"ffhq_256-000.npz": 30, "omi-000.npz": 40, "omi-001.npz": 20}  # type: ignore[arg-type]
+    faces = read_faces(tmp_path)
+    assert faces.mesh is not None and len(faces) == 180
+    known = faces.mesh.isfinite().all(-1).all(-1)
+    assert known.sum() == 90
+    middle = faces.landmarks.mean(1, keepdim=True).expand(-1, 478, -1)
+    assert torch.allclose(faces.mesh[known], middle[known], atol=1 / 32)
+    with pytest.raises(InputError, match="60 faces"):
+        put_mesh(tmp_path / "ffhq_256-000.npz", np.zeros((59, 478, 2)))
+    with pytest.raises(InputError, match="no packed faces"):
+        add_mesh(tmp_path / "empty", HalfCertain())  # type: ignore[arg-type]
 
 
 def test_sets_are_chosen_and_counted(tmp_path: Path) -> None:
@@ -82,8 +102,11 @@ def test_sets_are_chosen_and_counted(tmp_path: Path) -> None:
     assert read_faces(tmp_path).synthetic == {"omi"}
     with pytest.raises(InputError, match=r"no shards of nowhere.*ffhq_256, omi"):
         read_faces(tmp_path, ["omi", "nowhere"])
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="none"):
         read_faces(tmp_path / "empty")
+    with pytest.raises(InputError, match="no shard"):
+        read_faces(tmp_path / "nowhere")
 
 
 def test_faces_of_too_little_picture_are_left_out(tmp_path: Path) -> None:
@@ -155,14 +178,13 @@ def test_faces_are_prepared_set_by_set(tmp_path: Path) -> None:
     (stacks / "1.done").touch()
     sources = [parse_source(f"mobilestylegan={stacks}")]
     out = tmp_path / "packed"
-    reports = prepare_faces(sources, out, WholePicture(), 64, mesh=lambda picture, faces: [np.ones((478, 2)) * 50.0])
+    reports = prepare_faces(sources, out, WholePicture(), 64)
     report = as_dict(reports)["mobilestylegan"]
     assert report["pictures"] == 7 and report["kept"] >= 5
     faces = read_faces(out)
     assert faces.counts() == {"mobilestylegan": report["kept"]} and faces.synthetic == {"mobilestylegan"}
     span = faces.landmarks.amax(1) - faces.landmarks.amin(1)
     assert bool((span.amax(-1) < 0.62 * 64).all()) and bool((span.amax(-1) > 0.3 * 64).all())
-    assert faces.mesh is not None and bool(faces.mesh.isfinite().all())
     assert prepare_faces(sources, out, WholePicture(), 64) == {}  # it is there already
     with pytest.raises(InputError, match="another size"):
         prepare_faces(sources, out, WholePicture(), 128)

@@ -76,7 +76,7 @@ def test_a_set_that_is_not_there_or_mesh_that_is_not_there_is_refused(faces: Fac
     with pytest.raises(InputError, match="can be drawn"):
         Sampler(faces, {"omi": 0}, 0)
     without = FaceSet(faces.pictures, faces.landmarks, None, faces.sets, faces.set_of, faces.synthetic)
-    with pytest.raises(InputError, match="--mesh"):
+    with pytest.raises(InputError, match="train mesh"):
         Sampler(without, {}, 0, with_mesh=True)
 
 

@@ -8,10 +8,10 @@ from photometry_faces import canonical_landmarks
 
 from fo_faceanon.faces import apply_affine
 from fo_faceanon.landmarks.canonical import canonical_frame
-from fo_faceanon.training.packed import Faces, write_shard
+from fo_faceanon.training.packed import Faces, put_mesh, write_shard
 
 
-def drawn_faces(count: int, size: int = 32, seed: int = 0, mesh: bool = False) -> Faces:
+def drawn_faces(count: int, size: int = 32, seed: int = 0) -> Faces:
     """Discs of one skin tone each on a background of another, with landmarks where a face's would be."""
     rng = np.random.default_rng(seed)
     points = canonical_landmarks(size)
@@ -28,16 +28,18 @@ def drawn_faces(count: int, size: int = 32, seed: int = 0, mesh: bool = False) -
         known = np.ones((size, size), bool)
         known[size - 2 :] = False
         faces.known.append(known)
-        faces.mesh.append(rng.uniform(0.25 * size, 0.75 * size, (478, 2)).astype(np.float32) if mesh else None)
     return faces
 
 
 def pack(folder: Path, size: int = 32, mesh: bool = False) -> Path:
     """Two sets: 120 faces of nobody and 60 real ones, as far as discs go."""
     folder.mkdir(exist_ok=True)
-    write_shard(folder / "omi-000.npz", drawn_faces(80, size, 1, mesh), "omi", True)
-    write_shard(folder / "omi-001.npz", drawn_faces(40, size, 2, mesh), "omi", True)
-    write_shard(folder / "ffhq_256-000.npz", drawn_faces(60, size, 3, mesh), "ffhq_256", False)
+    shards = (("omi-000", 80, "omi"), ("omi-001", 40, "omi"), ("ffhq_256-000", 60, "ffhq_256"))
+    for seed, (name, count, set_name) in enumerate(shards):
+        path = folder / f"{name}.npz"
+        write_shard(path, drawn_faces(count, size, seed), set_name, set_name == "omi")
+        if mesh:
+            put_mesh(path, np.random.default_rng(seed).uniform(0.25 * size, 0.75 * size, (count, 478, 2)).astype(np.float32))
     return folder
 
 
