@@ -79,7 +79,7 @@ class Net68:
             self.net.load_state_dict(_load(weights))
         except RuntimeError as error:
             raise WeightsError(f"{weights} does not hold the landmark network: {error}; reinstall fo-faceanon") from error
-        self.net.eval().to(self.device)
+        self.net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, image: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray | None]:
         """Landmarks for each face.
@@ -139,7 +139,8 @@ class Net68:
         return points, error, presence
 
     def _read(self, windows: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        points, sure, face = self.net(warp_affine(windows, frame, CROP_SIDE))
+        crops = warp_affine(windows, frame, CROP_SIDE).contiguous(memory_format=torch.channels_last)
+        points, sure, face = self.net(crops)
         size = 0.45 * (points.amax(1) - points.amin(1)).amax(1).clamp_min(1.0)
         return apply_affine(invert_affine(frame), points), sure.exp().mean(1) / size, face.sigmoid()
 
