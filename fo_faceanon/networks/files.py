@@ -81,7 +81,8 @@ def load_generator(path: Path | str, device: torch.device | str = "cpu") -> nn.M
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
     except RuntimeError as error:
         raise WeightsError(f"{path} does not hold the weights of the generator that it names: {str(error).splitlines()[0]}") from error
-    return network.to(device).eval().requires_grad_(False)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def read_card(path: Path | str) -> dict[str, Any]:

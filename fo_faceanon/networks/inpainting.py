@@ -95,7 +95,7 @@ class _Up(nn.Module):
     def forward(self, x: Tensor, skip: Tensor, points: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         x = (self.first(x, style) + self.skip(skip) + self.paint(points, x.shape[-1])) * 3**-0.5
         x = activate(self.second(activate(x), style) + self.bias)
-        return x, self.rgb(x, style) + self.rgb_bias
+        return x, (self.rgb(x, style) + self.rgb_bias).float()
 
 
 class InpaintingGenerator(nn.Module):
@@ -146,7 +146,7 @@ class InpaintingGenerator(nn.Module):
             x, share = up(x, skips.pop(), placed.pop(), style)
             picture = share if picture is None else upsample(picture) + share
         assert picture is not None
-        return picture.float()
+        return picture
 
     def _style(self, features: Tensor, noise: Tensor) -> Tensor:
         """``B x 2 style``: what the noise says, and what the context says."""

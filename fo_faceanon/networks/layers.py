@@ -99,7 +99,7 @@ class ModulatedConv(nn.Module):
 class PointPainter(nn.Module):
     """Landmarks as a picture with learnt colours: what a 1 x 1 convolution makes of one Gaussian map per point.
 
-    Blobs are products of a row and a column, so the maps are never stored.
+    Blobs are products of a row and a column, so the maps are never stored. Channels lie together in memory, as convolutions like it.
     """
 
     def __init__(self, points: int, channels: int) -> None:
@@ -112,5 +112,5 @@ class PointPainter(nn.Module):
         rows, columns = blob_profiles(points, size)
         crowd = 1 + self.points * math.pi * BLOB_SIGMA**2 / (_FACE_AREA * size**2)  # the variance where blobs overlap
         rows = rows * crowd**-0.5
-        painted = rows[:, None] * self.colours[None, :, :, None].to(rows.dtype)
-        return painted.transpose(2, 3) @ columns[:, None]
+        painted = rows.transpose(1, 2)[..., None] * self.colours.T.to(rows.dtype)  # B x rows x K x channels
+        return (columns.transpose(1, 2)[:, None] @ painted).permute(0, 3, 1, 2)

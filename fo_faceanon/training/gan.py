@@ -40,11 +40,10 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.device, self.half = config, device, half
         self.task, generator = create_task(config, size)
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.generator = generator.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         judge = Discriminator(size, _COLOURS + 1, self.task.points, config.discriminator_width, 8 * config.discriminator_width)
-        self.judge = judge.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.judge = judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         options: dict[str, Any] = {"lr": config.rate, "betas": (0.0, 0.99), "eps": 1e-8, "foreach": True}
         self.generator_steps = torch.optim.Adam(self.generator.parameters(), **options)
         self.judge_steps = torch.optim.Adam(self.judge.parameters(), **options)

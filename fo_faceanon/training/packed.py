@@ -184,7 +184,7 @@ def read_faces(folder: Path, sets: Sequence[str] = (), device: torch.device | st
     if len(sizes) > 1:
         raise InputError(f"the shards in {folder} have crops of {sorted(sizes)} pixels: keep each size in a folder of its own")
     names = sorted({h["set"] for h in chosen.values()})
-    with ThreadPoolExecutor() as pool:  # decompression runs beside decompression
+    with ThreadPoolExecutor(8) as pool:  # decompression runs beside decompression
         parts = list(pool.map(lambda path: _read_shard(path, chosen[path], device, min_known), chosen))
     lengths = [(names.index(h["set"]), len(part[0])) for h, part in zip(chosen.values(), parts, strict=True)]
     meshes = [part[2] for part in parts]
