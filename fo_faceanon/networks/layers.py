@@ -14,6 +14,8 @@ from fo_faceanon.landmarks.drawing import BLOB_SIGMA, blob_profiles
 _GAIN = math.sqrt(2)
 #: The part of a crop that a face's points are spread over.
 _FACE_AREA = 0.25
+#: Points begin faint: at full strength they show as specks, which take long to unlearn.
+_FAINT = 0.2
 
 
 def activate(x: Tensor) -> Tensor:
@@ -104,7 +106,7 @@ class PointPainter(nn.Module):
 
     def __init__(self, points: int, channels: int) -> None:
         super().__init__()
-        self.colours = nn.Parameter(torch.randn(channels, points))
+        self.colours = nn.Parameter(_FAINT * torch.randn(channels, points))
         self.points = points
 
     def forward(self, points: Tensor, size: int) -> Tensor:
