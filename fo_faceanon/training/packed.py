@@ -1,7 +1,7 @@
 """Packed training faces: shards that hold canonical crops, their landmarks and where they come from. Needs only numpy and torch.
 
 A shard ``SET-NNN.npz`` holds one set's faces: ``pictures`` (:mod:`fo_faceanon.training.codec`), ``landmarks`` and ``mesh`` in
-64ths of a crop pixel (int16), ``known`` (which pixels lie inside the original picture, packed bits, LZMA) and ``header`` (JSON).
+64ths of a crop pixel (int16; the mesh LZMA), ``known`` (which pixels lie inside the original picture, packed bits, LZMA) and ``header`` (JSON).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def put_mesh(path: Path, mesh: np.ndarray) -> None:
         raise InputError(f"{path} holds {header['count']} faces, but the mesh points have shape {mesh.shape}")
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
-    _write(path, {**arrays, "mesh": _fixed(mesh)})
+    _write(path, {**arrays, "mesh": _squeeze(_fixed(mesh))})
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -206,8 +206,19 @@ def _read_shard(path: Path, header: dict[str, Any], device: torch.device | str, 
         keep = torch.from_numpy(np.unpackbits(known, axis=1)[:, : size * size].mean(1) >= min_known).to(device)
         pictures = decode_pictures(file["pictures"].tobytes(), count, size, header["quality"], device)
         landmarks = _floating(file["landmarks"]).to(device)
-        mesh = _floating(file["mesh"]).to(device) if "mesh" in file.files else None
+        mesh = _floating(_expand(file["mesh"], count)).to(device) if "mesh" in file.files else None
     return pictures[keep], landmarks[keep], None if mesh is None else mesh[keep]
+
+
+def _squeeze(mesh: np.ndarray) -> np.ndarray:
+    """``N x 478 x 2`` int16 as compressed bytes: each coordinate's values together, low bytes before high ones."""
+    planes = np.ascontiguousarray(mesh.reshape(len(mesh), -1).T)[..., None].view(np.uint8).transpose(2, 0, 1)
+    return np.frombuffer(lzma.compress(planes.tobytes()), np.uint8)
+
+
+def _expand(squeezed: np.ndarray, count: int) -> np.ndarray:
+    planes = np.frombuffer(lzma.decompress(squeezed.tobytes()), np.uint8).reshape(2, -1, count)
+    return np.ascontiguousarray(planes.transpose(2, 1, 0)).view(np.int16).reshape(count, -1, 2)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
