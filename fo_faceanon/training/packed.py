@@ -1,7 +1,8 @@
 """Packed training faces: shards that hold canonical crops, their landmarks and where they come from. Needs only numpy and torch.
 
-A shard ``SET-NNN.npz`` holds one set's faces: ``pictures`` (:mod:`fo_faceanon.training.codec`), ``landmarks`` and ``mesh`` in
-64ths of a crop pixel (int16; the mesh LZMA), ``known`` (which pixels lie inside the original picture, packed bits, LZMA) and ``header`` (JSON).
+A shard ``SET-NNN.npz`` holds faces of one set: ``pictures`` (:mod:`fo_faceanon.training.codec`), ``landmarks`` in 64ths of a crop
+pixel (int16), ``mesh`` likewise (compressed), ``known`` (which pixels lie inside the original picture, packed bits, compressed)
+and ``header`` (JSON).
 """
 
 from __future__ import annotations
