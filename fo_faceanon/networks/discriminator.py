@@ -42,7 +42,7 @@ class Discriminator(nn.Module):
         widest: see ``width``.
     """
 
-    def __init__(self, size: int, inputs: int, points: int, width: int = 64, widest: int = 512) -> None:
+    def __init__(self, size: int, inputs: int, points: int, width: int, widest: int) -> None:
         super().__init__()
         sides = [size >> level for level in range((size // _LOWEST).bit_length())]
         widths = [channels_at(size, side, width, widest) for side in sides]

@@ -26,7 +26,8 @@ class TrainConfig:
         min_known: leaves out faces of whose crop a smaller fraction lies inside their picture.
         batch: faces per step.
         rate: Adam's step size, of both networks.
-        discriminator_width: its channels at full resolution.
+        discriminator_width: its channels at full resolution; they double at each half of it.
+        discriminator_widest: up to so many.
         hull: whether the hidden region is the face's hull, rather than its box.
         grow: how far the hidden region reaches beyond the landmarks, in face sizes; drawn from this range.
         forehead: how far up the hidden region reaches above the brows, in eye-to-mouth distances; drawn from this range.
@@ -52,6 +53,7 @@ class TrainConfig:
     batch: int = 64
     rate: float = 2e-3
     discriminator_width: int = 64
+    discriminator_widest: int = 512
     hull: bool = True
     grow: tuple[float, float] = (0.04, 0.12)
     forehead: tuple[float, float] = (0.5, 0.85)

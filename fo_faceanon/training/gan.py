@@ -42,7 +42,8 @@ class Trainer:
         self.task, generator = create_task(config, size)
         self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        judge = Discriminator(size, _COLOURS + 1, self.task.points, config.discriminator_width, 8 * config.discriminator_width)
+        widths = config.discriminator_width, config.discriminator_widest
+        judge = Discriminator(size, _COLOURS + 1, self.task.points, *widths)
         self.judge = judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         options: dict[str, Any] = {"lr": config.rate, "betas": (0.0, 0.99), "eps": 1e-8, "foreach": True}
         self.generator_steps = torch.optim.Adam(self.generator.parameters(), **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,13 @@ from fo_faceanon.training.batches import HELD_OUT, Sampler
 from fo_faceanon.training.checkpoint import EXPORT, export_generator, join_export
 from fo_faceanon.training.config import TrainConfig, load_config
 from fo_faceanon.training.gan import Trainer, matching_loss
+from fo_faceanon.training.growing import grow
 from fo_faceanon.training.masks import hidden_region, narrow_context
 from fo_faceanon.training.packed import FaceSet, read_faces
+from fo_faceanon.training.tasks import create_task
 from fo_faceanon.training.train_generator import Limits, Run, start_run
 
-SMALL = ["batch=8", "discriminator_width=8", "total_images=800"]
+SMALL = ["batch=8", "discriminator_width=8", "discriminator_widest=32", "total_images=800"]
 TINY = [*SMALL, "network.width=8", "network.widest=16", "network.noise=4", "network.style=8"]
 CPU = torch.device("cpu")
 
@@ -292,6 +295,21 @@ def test_a_run_grows_from_one_at_half_the_size(shards: Path, tmp_path: Path) -> 
     assert large.images == 0
     with pytest.raises(InputError, match="twice the width"):
         start_run(load_config("landmark68", [*TINY, "network.widest=64"]), shards, tmp_path / "other", "cpu", smaller=tmp_path / "small")
+
+
+def test_the_released_networks_can_grow_from_the_halves_that_are_trained_first() -> None:
+    script = (Path(__file__).parents[2] / "scripts/gpu_train.sh").read_text()
+    changes = re.search(r"echo ((?:--set \S+ ?)+)", script)
+    assert changes is not None
+    half, whole = load_config("landmark68", changes[1].replace("--set", "").split()), load_config("landmark68")
+    with torch.device("meta"):
+        for config, size in ((half, 64), (whole, 128)):
+            networks = create_task(config, size)[1], Discriminator(size, 4, 68, config.discriminator_width, config.discriminator_widest)
+            if size == 64:
+                states = [network.state_dict() for network in networks]
+            else:
+                for network, state in zip(networks, states, strict=True):
+                    grow(network, state)
 
 
 def test_settings_are_checked() -> None:
