@@ -37,6 +37,10 @@ _CHAINS = {
 #: Methods that draw from what surrounds the face, and need more of it in their windows.
 _FROM_SURROUNDINGS = ("landmark68", "sparse7")
 IDENTITY_MODES = ("fresh", "consistent")
+#: A donor's result that the guide finds more alike than this (a quarter of all results) is weighed against another donor's.
+_ALIKE = 0.865
+#: How many more donors are weighed.
+_SEARCHES = 1
 #: Faces made at once. On a CPU one at a time is as fast, and makes a face's bytes independent of its neighbours.
 _GPU_BATCH = 64
 
@@ -65,6 +69,8 @@ class _Job:
     seed: int
     chain: tuple[str, ...]
     attempt: int = 0
+    searches: int = 0
+    description: Description | None = None
     exclude: set[int] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
     verdict: Verdict | None = None
@@ -74,6 +80,28 @@ class _Job:
     @property
     def method(self) -> str:
         return self.chain[min(self.attempt, len(self.chain) - 1)]
+
+    @property
+    def pending(self) -> bool:
+        """Whether to try (again): nothing has passed yet, or what has passed is more like its original than it need be."""
+        if self.pixels is None:
+            return self.attempt < len(self.chain)
+        alike = self.verdict is not None and self.verdict.guide > _ALIKE
+        return alike and self.method == "donor" and self.searches <= _SEARCHES
+
+    def offer(self, verdict: Verdict | None, pixels: Tensor, alpha: Tensor) -> None:
+        """Takes a result that has passed, unless an earlier one is less like the original."""
+        self.searches += 1
+        if self.verdict is None or verdict is None or verdict.guide < self.verdict.guide:
+            self.verdict, self.pixels, self.alpha = verdict, pixels, alpha
+
+    def reject(self, reason: str) -> None:
+        """A result that did not pass; it costs nothing where another one has."""
+        if self.pixels is not None:
+            self.searches += 1
+            return
+        self.reasons.append(reason)
+        self.attempt += 1
 
 
 class Anonymizer:
@@ -232,7 +260,7 @@ class Anonymizer:
             for (name, _), group in groups.items():
                 for start in range(0, len(group), limit):
                     self._attempt(self._methods[name], group[start : start + limit], images)
-            pending = [job for job in pending if job.pixels is None and job.attempt < len(job.chain)]
+            pending = [job for job in pending if job.pending]
 
     def _attempt(self, method: Method, jobs: list[_Job], images: Sequence[np.ndarray]) -> None:
         """One try at a batch of faces; those that pass get their pixels, the others their next method."""
@@ -240,7 +268,7 @@ class Anonymizer:
             self._make(method, jobs, images)
         except torch.cuda.OutOfMemoryError:
             if len(jobs) == 1:
-                self._reject(jobs[0], f"{method.name}: out of GPU memory")
+                jobs[0].reject(f"{method.name}: out of GPU memory")
                 return
             torch.cuda.empty_cache()
             half = len(jobs) // 2
@@ -248,7 +276,7 @@ class Anonymizer:
             self._attempt(method, jobs[half:], images)
         except Exception as error:  # whatever went wrong with a face, it must end replaced, not original
             if len(jobs) == 1:
-                self._reject(jobs[0], f"{method.name}: {type(error).__name__}: {error}")
+                jobs[0].reject(f"{method.name}: {type(error).__name__}: {error}")
                 return
             for job in jobs:
                 self._attempt(method, [job], images)
@@ -256,9 +284,9 @@ class Anonymizer:
     @torch.inference_mode()
     def _make(self, method: Method, jobs: list[_Job], images: Sequence[np.ndarray]) -> None:
         persons = [self._person_of(job.face) for job in jobs]
-        seeds = [(job.seed + job.attempt) % 2**63 for job in jobs]
+        seeds = [(job.seed + job.attempt + job.searches) % 2**63 for job in jobs]
         batch = cut_windows([images[j.image] for j in jobs], [j.face for j in jobs], [j.window for j in jobs], seeds, persons, self.device)
-        description = self._describe(batch) if method.describes else None
+        description = self._describe(batch, jobs) if method.describes else None
         made = method(batch, description, [job.exclude for job in jobs])
         if not bool(torch.isfinite(made.pixels).all()):
             raise InputError("the result holds numbers that are not finite")
@@ -268,19 +296,21 @@ class Anonymizer:
             verdict, problem = verdicts[i], made.problems[i]
             job.exclude |= made.sources[i]
             if problem is not None or (verdict is not None and verdict.reidentified):
-                self._reject(job, f"{method.name}: {problem or 'recognised as the original'}")
+                job.reject(f"{method.name}: {problem or 'recognised as the original'}")
                 continue
-            job.verdict, job.pixels, job.alpha = verdict, made.pixels[i], made.alpha[i]
+            job.offer(verdict, made.pixels[i], made.alpha[i])
 
-    def _describe(self, batch: CropBatch) -> Description | None:
+    def _describe(self, batch: CropBatch, jobs: list[_Job]) -> Description | None:
+        """The originals described; a face that is tried again is not described again."""
         if self._describer is None:
             return None
-        return self._describer(batch.reduce(batch.pixels), batch.reduced_landmarks)
-
-    @staticmethod
-    def _reject(job: _Job, reason: str) -> None:
-        job.reasons.append(reason)
-        job.attempt += 1
+        known = [job.description for job in jobs if job.description is not None]
+        if len(known) == len(jobs):
+            return Description.cat(known)
+        description = self._describer(batch.reduce(batch.pixels), batch.reduced_landmarks)
+        for i, job in enumerate(jobs):
+            job.description = description[i : i + 1]
+        return description
 
     def _finish(self, job: _Job, result: AnonymizedImage) -> None:
         face, reason = job.face, "; ".join(dict.fromkeys(job.reasons)) or None

@@ -17,9 +17,14 @@ _SECOND = ("edgeface-s", "mobilefacenet", "facenet-vggface2", "facenet-casia", "
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``similarity``: the cosine closest to (or furthest above) its recogniser's threshold; ``reidentified``: any was above."""
+    """How alike a result and its original are.
+
+    ``similarity``: the cosine closest to (or furthest above) its recogniser's threshold. ``guide``: the cosine of the
+    recogniser that also guides the choice of donors. ``reidentified``: any was above its threshold.
+    """
 
     similarity: float
+    guide: float
     reidentified: bool
     recognisers: tuple[str, ...]
 
@@ -49,8 +54,8 @@ class IdentityCheck:
         margin, worst = torch.stack(margins).max(0)
         value = torch.stack(values).gather(0, worst[None])[0]
         names = tuple(recogniser.name for recogniser in self.recognisers)
-        pairs = zip(value.tolist(), margin.tolist(), known, strict=True)
-        return [Verdict(round(v, 4), m > 0, names) if there else None for v, m, there in pairs]
+        pairs = zip(value.tolist(), values[0].tolist(), margin.tolist(), known, strict=True)
+        return [Verdict(round(v, 4), round(g, 4), m > 0, names) if there else None for v, g, m, there in pairs]
 
     @staticmethod
     def _original(recogniser: Recogniser, batch: CropBatch, description: Description | None) -> Tensor:

@@ -11,7 +11,8 @@ from fo_faceanon.anonymizers.base import Generated, replacement_alpha
 from fo_faceanon.donors.bank import load_bank
 from fo_faceanon.donors.describe import Description
 from fo_faceanon.donors.select import DonorIndex
-from fo_faceanon.donors.warp import blend_shapes, warp_donors
+from fo_faceanon.donors.shape import ExplainedShape, blend_shapes
+from fo_faceanon.donors.warp import warp_donors
 from fo_faceanon.errors import InputError
 from fo_faceanon.faces import CropBatch
 from fo_faceanon.photometry.correct import Photometry, correct
@@ -56,6 +57,7 @@ class Donor:
         self.photometry = replace(PHOTOMETRY, **photometry)  # type: ignore[arg-type]
         self.bank = load_bank(bank, str(device))
         self.index = DonorIndex(self.bank)
+        self._explained = ExplainedShape(self.bank.description)
         self.model_sha256 = sha256_of(self.bank.index_path)
 
     @torch.inference_mode()
@@ -63,7 +65,7 @@ class Donor:
         if description is None:
             raise InputError(f"method {self.name!r} needs the faces described")
         rows, cost = self.index.pick(description, batch.seeds, self.COUNT, exclude, batch.persons)
-        pixels = self._texture(batch, rows)
+        pixels = self._texture(batch, rows, self._explained(description))
         size = face_size(batch.landmarks)
         side = batch.pixels.shape[-1]
         masks = face_masks(batch.landmarks, side, side)
@@ -73,10 +75,14 @@ class Donor:
         problems = [None if value < MAX_COST else "no donor is like enough" for value in cost.tolist()]
         return Generated(pixels, alpha, problems, [set(row) for row in rows.tolist()])
 
-    def _texture(self, batch: CropBatch, rows: Tensor) -> Tensor:
-        """The mean of the donors' pictures, each bent to one common shape."""
+    def _texture(self, batch: CropBatch, rows: Tensor, explained: Tensor) -> Tensor:
+        """The mean of the donors' pictures, each bent to one common shape; ``explained`` is that of the targets."""
         side = batch.pixels.shape[-1]
         landmarks = self.bank.landmarks[rows]
-        shapes = torch.stack([blend_shapes(batch.landmarks, landmarks[:, k], self.shape) for k in range(rows.shape[1])], 1).mean(1)
-        warped = [warp_donors(self.bank.pictures(rows[:, k]), landmarks[:, k], shapes, side) for k in range(rows.shape[1])]
+        shapes = []
+        for k in range(rows.shape[1]):
+            difference = self._explained(self.bank.description[rows[:, k]]) - explained
+            shapes.append(blend_shapes(batch.landmarks, landmarks[:, k], self.shape, difference))
+        shape = torch.stack(shapes, 1).mean(1)
+        warped = [warp_donors(self.bank.pictures(rows[:, k]), landmarks[:, k], shape, side) for k in range(rows.shape[1])]
         return torch.stack(warped).mean(0)

@@ -14,8 +14,10 @@ from fo_faceanon.donors.describe import Description
 
 #: Donors kept by likeness before identity decides.
 SHORTLIST = 40
-#: Of the best in the end, how many the seed chooses from: different seeds give different people.
+#: Of the best in the end, how many the seed chooses from at most: different seeds give different people.
 FINALISTS = 3
+#: How much worse than the best a finalist may be: for a rare face the second best can be a poor choice.
+FINALIST_MARGIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +119,18 @@ class DonorIndex:
         for i, person in enumerate(persons or ()):
             if person is not None:
                 score[i] -= 4 * self.weights.identity * identity[i] @ _person_vector(person, identity.shape[-1]).to(identity)
-        order = score.sort(dim=1, stable=True).indices
-        order = self._seeded(order, seeds, count, persons)
+        score, order = score.sort(dim=1, stable=True)
+        order = order[:, :count] if count > 1 else _seeded(score, order, seeds, persons)
         chosen = rows.gather(1, order)
         return chosen, near.gather(1, order[:, :1])[:, 0]
 
-    def _seeded(self, order: Tensor, seeds: Sequence[int], count: int, persons: Sequence[str | None] | None) -> Tensor:
-        if count > 1:
-            return order[:, :count]
-        finalists = [0 if persons is not None and persons[i] is not None else seed % FINALISTS for i, seed in enumerate(seeds)]
-        return order.gather(1, torch.tensor(finalists, device=order.device).clamp_max(order.shape[1] - 1)[:, None])
+
+def _seeded(score: Tensor, order: Tensor, seeds: Sequence[int], persons: Sequence[str | None] | None) -> Tensor:
+    """``B x 1``: of the first columns of ``order`` whose score comes close to the best, the one that the seed points at."""
+    close = (score[:, :FINALISTS] <= score[:, :1] + FINALIST_MARGIN).sum(1).clamp_min(1).tolist()
+    named = [persons is not None and persons[i] is not None for i in range(len(seeds))]
+    column = [0 if name else seed % many for seed, many, name in zip(seeds, close, named, strict=True)]
+    return order.gather(1, torch.tensor(column, device=order.device)[:, None])
 
 
 def _decided(probability: Tensor, limit: float = 0.5) -> Tensor:

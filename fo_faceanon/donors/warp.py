@@ -16,18 +16,6 @@ SMOOTHING = 1e-3
 _RING = ((-1.2, -1.2), (0.0, -1.4), (1.2, -1.2), (-1.4, 0.0), (1.4, 0.0), (-1.2, 1.2), (0.0, 1.4), (1.2, 1.2))
 
 
-def blend_shapes(target: Tensor, donor: Tensor, amount: float | Tensor) -> Tensor:
-    """The landmark shape that the result gets.
-
-    Args:
-        target: ``B x 68 x 2``, where the face is.
-        donor: ``B x 68 x 2``, in any frame; brought onto the target by a similarity transform first.
-        amount: 0 keeps the target's shape, 1 takes the donor's own.
-    """
-    aligned = apply_affine(estimate_similarity(donor, target), donor)
-    return target + amount * (aligned - target)
-
-
 def _kernel(distance2: Tensor) -> Tensor:
     return distance2 * torch.log(distance2.clamp_min(1e-12))
 

@@ -33,9 +33,9 @@ class Photometry:
 
     Args:
         light: ``lowpass`` (ratio of low-passed light), ``intrinsic`` (low-passed ratio of bilateral shadings), ``harmonics``
-            (27 numbers of light on a generic head) or ``none``.
+            (27 numbers of light on a generic head, and of what they leave the low-pass) or ``none``.
         light_strength: 0 (off) to 1.
-        bandwidth: width of the low-pass's Gaussian as a fraction of the face, 0.02 to 1; smaller is finer. Unused by ``harmonics``.
+        bandwidth: width of the low-pass's Gaussian as a fraction of the face, 0.02 to 1; smaller is finer.
         light_colour: 1 transfers the colour of the light too, 0 its luminance only.
         pyramid: 0 multiplies all detail by the light; 1 adds the light's change in the coarse Laplacian bands only, and leaves
             the generated detail's contrast as it is (the paper's refinement).
@@ -200,7 +200,8 @@ def _log_gain(small: _Small, settings: Photometry, landmarks: Tensor | None, ste
     assert landmarks is not None
     normals = face_normals((landmarks + 0.5) / max(1, 2 * step) - 0.5, *small.mask.shape[-2:])
     gain = harmonic_gain(generated, original, normals, small.weights, settings.light_colour)
-    return masked_lowpass(gain, small.mask, 0.05 * small.face_size)  # beyond the contour, continue it
+    gain = masked_lowpass(gain, small.mask, 0.05 * small.face_size)  # beyond the contour, continue it
+    return gain + lowpass_gain(generated * gain.exp(), original, weights, sigma, settings.light_colour)
 
 
 def _apply_light(image: Tensor, fields: _Fields, pyramid: float) -> Tensor:

@@ -9,7 +9,7 @@ from fo_faceanon.donors.bank import DonorBank, write_bank
 from fo_faceanon.donors.build import encode_picture
 from fo_faceanon.donors.choose import spread, without_duplicates
 from fo_faceanon.donors.describe import Description, frame_matrix, light_grid, normalised_shape
-from fo_faceanon.donors.select import DonorIndex
+from fo_faceanon.donors.select import FINALIST_MARGIN, DonorIndex, SelectionWeights
 from fo_faceanon.donors.steer import Steering
 from fo_faceanon.errors import WeightsError
 from fo_faceanon.faces import apply_affine
@@ -70,13 +70,21 @@ def test_cost_is_the_weighted_distance_and_likes_a_donor_itself(bank: DonorBank)
 
 
 def test_a_pick_is_repeatable_varies_with_the_seed_and_never_takes_what_is_excluded(bank: DonorBank) -> None:
-    index, query = DonorIndex(bank), description(1, 5)
-    picks = {seed: int(index.pick(query, [seed])[0]) for seed in range(6)}
-    assert picks == {seed: int(index.pick(query, [seed])[0]) for seed in range(6)}
-    assert len(set(picks.values())) > 1
-    first = picks[0]
-    again = int(index.pick(query, [0], exclude=[{first}])[0])
-    assert again // 2 != first // 2
+    queries = description(30, 5)
+    index = DonorIndex(bank, SelectionWeights(shape=0.01))  # so that several donors are almost equally near
+    picks = [index.pick(queries, [seed] * 30)[0] for seed in range(6)]
+    assert all((index.pick(queries, [seed] * 30)[0] == pick).all() for seed, pick in enumerate(picks))
+    assert len({tuple(pick.flatten().tolist()) for pick in picks}) > 1
+    first = picks[0].flatten().tolist()
+    again = index.pick(queries, [0] * 30, exclude=[{row} for row in first])[0].flatten().tolist()
+    assert all(a // 2 != b // 2 for a, b in zip(again, first, strict=True))
+
+
+def test_a_seed_never_chooses_a_donor_that_is_much_worse_than_the_best(bank: DonorBank) -> None:
+    index, query = DonorIndex(bank, SelectionWeights(identity=0)), bank.description[torch.tensor([6])]
+    query.occluded = torch.ones(1)
+    index._norms[6] -= 2 * FINALIST_MARGIN
+    assert {int(index.pick(query, [seed])[0]) for seed in range(12)} == {6}
 
 
 def test_identity_moves_the_pick_away_from_the_original(bank: DonorBank) -> None:

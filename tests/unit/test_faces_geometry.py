@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from fo_faceanon.donors.bank import MIRROR, mirror_landmarks
-from fo_faceanon.donors.warp import blend_shapes, spline_positions, warp_donors
+from fo_faceanon.donors.shape import blend_shapes
+from fo_faceanon.donors.warp import spline_positions, warp_donors
 from fo_faceanon.errors import InputError
 from fo_faceanon.faces import CROP_SIDES, Face, apply_affine, box_iou, estimate_similarity, invert_affine, warp_affine
 from fo_faceanon.windows import cut_windows, paste_window, window_of
