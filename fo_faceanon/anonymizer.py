@@ -20,7 +20,7 @@ from fo_faceanon.donors.describe import Description, FaceDescriber
 from fo_faceanon.errors import FaceAnonError, InputError
 from fo_faceanon.faces import CropBatch, Face, box_iou
 from fo_faceanon.identity import IdentityCheck, Verdict
-from fo_faceanon.landmarks.dlib68 import Dlib68
+from fo_faceanon.landmarks.landmarks68 import Landmarks68
 from fo_faceanon.records import FaceRecord
 from fo_faceanon.registry import create_method, method_info
 from fo_faceanon.windows import Window, cut_windows, paste_window, window_of
@@ -145,7 +145,7 @@ class Anonymizer:
         self._salt = (salt or "").encode()
         self._detector_name, self._min_face = detector, min_face
         self._detector: Detector | None = None
-        self._landmarker = Dlib68()
+        self._landmarker = Landmarks68(self.device)
         self._dials = dials
         self._methods: dict[str, Method] = {}
         for name in dict.fromkeys(self._chain):

@@ -17,7 +17,7 @@ from fo_faceanon.donors.describe import Description, FaceDescriber, light_grid, 
 from fo_faceanon.donors.steer import Steering
 from fo_faceanon.errors import InputError, OutputError
 from fo_faceanon.faces import Face
-from fo_faceanon.landmarks.dlib68 import Dlib68
+from fo_faceanon.landmarks.landmarks68 import Landmarks68
 
 #: WebP quality of a stored donor: about 9 KB for 256 x 256 px.
 QUALITY = 82
@@ -49,7 +49,7 @@ class CandidateReader:
 
     def __init__(self, describer: FaceDescriber) -> None:
         self._describer = describer
-        self._landmarker = Dlib68()
+        self._landmarker = Landmarks68()
 
     @torch.inference_mode()
     def __call__(self, picture: np.ndarray, latent: np.ndarray) -> Candidate | None:

@@ -20,7 +20,7 @@ from fo_faceanon.networks.landmark_net import CROP_SIDE, FACE_SIDE, LandmarkCNN
 #: The bundled weights; see ``data/landmarks68.md``.
 WEIGHTS = Path(__file__).parents[1] / "data" / "landmarks68.safetensors"
 #: Least probability of a face, and greatest expected error in face sizes, of points that count.
-PRESENCE, WORST = 0.8, 0.25
+PRESENCE, WORST = 0.8, 0.12
 #: Side of the window around a face that crops are taken from, in squares of dlib's detector, and in pixels.
 _WINDOW, _WINDOW_SIDE = 2.4, 208
 # The landmarks' box in that square, as dlib68 has it from its measurements.
