@@ -89,9 +89,15 @@ def cut_windows(
 
 def _cut(image: np.ndarray, window: Window) -> Tensor:
     height, width = image.shape[:2]
-    columns = np.clip(np.arange(window.origin[0], window.origin[0] + window.side), 0, width - 1)
-    rows = np.clip(np.arange(window.origin[1], window.origin[1] + window.side), 0, height - 1)
-    cut = torch.from_numpy(image[rows[:, None], columns[None]]).permute(2, 0, 1)[None].float() / 255
+    (x, y), side = window.origin, window.side
+    if x >= 0 and y >= 0 and x + side <= width and y + side <= height:
+        square = image[y : y + side, x : x + side]
+    else:
+        columns = np.clip(np.arange(x, x + side), 0, width - 1)
+        rows = np.clip(np.arange(y, y + side), 0, height - 1)
+        square = np.take(np.take(image, rows, 0), columns, 1)
+    # planes, as all that is computed from them is: a mix of layouts costs every later pass over the pixels
+    cut = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))[None].float() / 255
     if window.side != window.size:
         cut = F.interpolate(cut, size=(window.size, window.size), mode="bilinear", antialias=True, align_corners=False)
     return cut
@@ -117,10 +123,10 @@ def paste_window(canvas: np.ndarray, changed: np.ndarray, window: Window, pixels
     if left >= right or top >= bottom:
         return
     inside = (slice(top - y, bottom - y), slice(left - x, right - x))
-    a = alpha[0][inside].cpu().numpy()
-    new = pixels[:, inside[0], inside[1]].permute(1, 2, 0).cpu().numpy() * 255
-    touched = a > 0
-    region = canvas[top:bottom, left:right]
-    blended = region[touched] * (1 - a[touched][:, None]) + new[touched] * a[touched][:, None]
-    region[touched] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
-    changed[top:bottom, left:right] |= touched
+    a = alpha[0][inside].cpu()
+    new = pixels[:, inside[0], inside[1]].cpu() * 255
+    region = torch.from_numpy(np.ascontiguousarray(canvas[top:bottom, left:right].transpose(2, 0, 1)))
+    # where alpha is 0 this is the region itself, bit for bit
+    blended = (region * (1 - a) + new * a).round_().clamp_(0, 255).to(torch.uint8)
+    canvas[top:bottom, left:right] = blended.permute(1, 2, 0).numpy()
+    changed[top:bottom, left:right] |= (a > 0).numpy()
