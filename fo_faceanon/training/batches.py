@@ -12,7 +12,7 @@ from fo_faceanon.landmarks.drawing import mirror_points
 from fo_faceanon.photometry.skin import forehead_points
 from fo_faceanon.training.packed import FaceSet
 
-#: Every so-manieth face is kept out of training, for the sheets.
+#: Every so-manieth face of each shard is kept out of training, for sheets and comparisons.
 HELD_OUT = 50
 
 
@@ -58,9 +58,8 @@ class Sampler:
             if faces.mesh is None:
                 raise InputError("these faces have no mesh points: add them with `fo-faceanon train mesh SHARDS`")
             chances = chances * faces.mesh.isfinite().all(-1).all(-1)
-        number = torch.arange(len(faces), device=chances.device)
-        self.held_out = ((number % HELD_OUT == 0) & (chances > 0)).nonzero()[:, 0]
-        self._limits = (chances * (number % HELD_OUT != 0)).double().cumsum(0)
+        self.held_out = ((faces.number % HELD_OUT == 0) & (chances > 0)).nonzero()[:, 0]
+        self._limits = (chances * (faces.number % HELD_OUT != 0)).double().cumsum(0)
         if not bool(self._limits[-1] > 0):
             raise InputError("no packed face can be drawn: the chosen sets are empty")
         self._limits /= self._limits[-1].clone()

@@ -112,6 +112,7 @@ class FaceSet:
         mesh: ``N x 478 x 2`` float32, NaN where unknown; None where no shard has them.
         sets: names of the sets.
         set_of: ``N``, index into ``sets``.
+        number: ``N``, place in its shard: the same whichever sets are read, and however many faces are left out.
         synthetic: which sets hold nobody's faces.
     """
 
@@ -120,6 +121,7 @@ class FaceSet:
     mesh: Tensor | None
     sets: list[str]
     set_of: Tensor
+    number: Tensor
     synthetic: set[str]
 
     def __len__(self) -> int:
@@ -196,11 +198,15 @@ def read_faces(folder: Path, sets: Sequence[str] = (), device: torch.device | st
         mesh=torch.cat(unknown) if any(m is not None for m in meshes) else None,
         sets=names,
         set_of=torch.cat([torch.full((n,), i, device=device) for i, n in lengths]),
+        number=torch.cat([part[3] for part in parts]),
         synthetic={h["set"] for h in chosen.values() if h["synthetic"]},
     )
 
 
-def _read_shard(path: Path, header: dict[str, Any], device: torch.device | str, min_known: float) -> tuple[Tensor, Tensor, Tensor | None]:
+def _read_shard(
+    path: Path, header: dict[str, Any], device: torch.device | str, min_known: float
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """Pictures, landmarks, mesh and numbers of the faces that are known well enough."""
     count, size = header["count"], header["size"]
     with np.load(path) as file:
         known = np.frombuffer(lzma.decompress(file["known"].tobytes()), np.uint8).reshape(count, -1)
@@ -208,7 +214,7 @@ def _read_shard(path: Path, header: dict[str, Any], device: torch.device | str, 
         pictures = decode_pictures(file["pictures"].tobytes(), count, size, header["quality"], device)
         landmarks = _floating(file["landmarks"]).to(device)
         mesh = _floating(_expand(file["mesh"], count)).to(device) if "mesh" in file.files else None
-    return pictures[keep], landmarks[keep], None if mesh is None else mesh[keep]
+    return pictures[keep], landmarks[keep], None if mesh is None else mesh[keep], keep.nonzero()[:, 0]
 
 
 def _squeeze(mesh: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import csv
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -61,7 +62,8 @@ def placed(size: int = 64) -> torch.Tensor:
 def test_sets_are_drawn_by_weight_and_held_out_faces_never(faces: FaceSet) -> None:
     sampler = Sampler(faces, {"omi": 1, "ffhq_256": 1}, 0)
     held_out = {tuple(faces.landmarks[i].flatten()[:4].tolist()) for i in sampler.held_out}
-    assert len(held_out) == len(faces) // HELD_OUT + 1
+    assert len(held_out) == 2 + 1 + 2  # of shards of 80, 40 and 60
+    assert HELD_OUT == 50
     share, drawn = 0.0, 2000
     batch = sampler.draw(drawn)
     known = {tuple(p.flatten()[:4].tolist()): int(s) for p, s in zip(faces.landmarks, faces.set_of, strict=True)}
@@ -73,12 +75,20 @@ def test_sets_are_drawn_by_weight_and_held_out_faces_never(faces: FaceSet) -> No
     assert share / sum(tuple(p.flatten()[:4].tolist()) in known for p in batch.landmarks) == pytest.approx(0.5, abs=0.06)
 
 
+def test_the_same_faces_are_held_out_whatever_is_read(shards: Path, faces: FaceSet) -> None:
+    alone = read_faces(shards, ["omi"])
+    for part in (alone, alone.reduced(16)):
+        assert part.number[Sampler(part, {}, 0).held_out].tolist() == [0, 50, 0]
+    kept = faces.landmarks[Sampler(faces, {}, 0).held_out]
+    assert all(bool((kept == points).all(-1).all(-1).any()) for points in alone.landmarks[Sampler(alone, {}, 0).held_out])
+
+
 def test_a_set_that_is_not_there_or_mesh_that_is_not_there_is_refused(faces: FaceSet) -> None:
     with pytest.raises(InputError, match="no packed faces of nowhere"):
         Sampler(faces, {"nowhere": 1}, 0)
     with pytest.raises(InputError, match="can be drawn"):
         Sampler(faces, {"omi": 0}, 0)
-    without = FaceSet(faces.pictures, faces.landmarks, None, faces.sets, faces.set_of, faces.synthetic)
+    without = replace(faces, mesh=None)
     with pytest.raises(InputError, match="train mesh"):
         Sampler(without, {}, 0, with_mesh=True)
 
@@ -193,7 +203,7 @@ def test_steps_learn_and_the_average_follows(faces: FaceSet) -> None:
         made.sums.zero_()
         made.step(sampler)
         error.append(float(made.sums[3]))
-    assert sum(error[-5:]) < 0.65 * sum(error[:5])
+    assert sum(error[-5:]) < 0.75 * sum(error[:5])
     assert all(not torch.equal(p, before[n]) for n, p in made.judge.named_parameters())
     distance = sum((a - g).abs().sum() for a, g in zip(made.average.parameters(), made.generator.parameters(), strict=True))
     assert distance > 0 and all(p.isfinite().all() for p in made.average.parameters())
