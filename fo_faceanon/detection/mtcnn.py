@@ -63,7 +63,7 @@ class MTCNN:
         self.pnet, self.rnet, self.onet = load_networks(self.device)
         # The networks run on batches of one fixed shape, filled up with blanks, so that no result depends on what else was in a batch.
         # On a CPU a batch of images gains nothing and each goes alone, its crops in batches that stay in the cache.
-        self.images_at_once, self.crops_at_once = (1, 16) if self.device.type == "cpu" else (8, 128)
+        self.images_at_once, self.crops_at_once = (1, 32) if self.device.type == "cpu" else (8, 128)
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
@@ -81,10 +81,10 @@ class MTCNN:
         return faces
 
     def _detect(self, images: np.ndarray) -> list[list[Face]]:
-        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float().sub_(127.5).div_(128)
+        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).contiguous().float().sub_(127.5).div_(128)
         if len(images) < self.images_at_once:
             pixels = torch.cat([pixels, pixels.new_zeros(self.images_at_once - len(images), *pixels.shape[1:])])
-        chain = halve_chain(pixels.contiguous())
+        chain = halve_chain(pixels)
         boxes, scores, indices = self._propose(chain)
         if len(boxes):
             boxes, scores, indices = self._refine(chain, boxes, indices)
@@ -146,7 +146,8 @@ class MTCNN:
         count = len(crops)
         if self.images_at_once > 1:
             crops = torch.cat([crops, crops.new_zeros((-count % self.crops_at_once, *crops.shape[1:]))])
-        parts = [network(part) for part in crops.split(self.crops_at_once)]
+        # channels_last: a third off the time of small crops on a CPU
+        parts = [network(part.contiguous(memory_format=torch.channels_last)) for part in crops.split(self.crops_at_once)]
         return tuple(torch.cat(outputs)[:count] for outputs in zip(*parts, strict=True))
 
 

@@ -39,6 +39,47 @@ class MaxPool(nn.Module):
         return torch.maximum(result, taps[2]) if self.kernel == 3 else result
 
 
+class ConvolvedPool(nn.Module):
+    """A 3 x 3 convolution, PReLU and 2 x 2 maximum pooling that rounds up, as one convolution of stride 2.
+
+    It makes the four pixels of each pooling cell as four groups of channels: a network's first convolution has too few channels
+    to fill a processor's vectors, and the pooling turns into a maximum of contiguous planes. Up to a third off their time on a CPU.
+
+    Args:
+        conv: the convolution, without padding.
+        act: its activation.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    slope: Tensor
+
+    def __init__(self, conv: nn.Conv2d, act: nn.PReLU) -> None:
+        super().__init__()
+        outputs, inputs = conv.weight.shape[:2]
+        weight = conv.weight.new_zeros(4, outputs, inputs, 4, 4)
+        for cell in range(4):
+            y, x = divmod(cell, 2)
+            weight[cell, :, :, y : y + 3, x : x + 3] = conv.weight
+        assert conv.bias is not None
+        self.register_buffer("weight", weight.flatten(0, 1).detach().clone())
+        self.register_buffer("bias", conv.bias.detach().repeat(4))
+        self.register_buffer("slope", act.weight.detach().repeat(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``B x C x H x W`` (at least 3 on each side) to ``B x C' x ceil((H - 2) / 2) x ceil((W - 2) / 2)``."""
+        tall, wide = x.shape[-2] % 2, x.shape[-1] % 2
+        if tall or wide:
+            x = F.pad(x, (0, wide, 0, tall))
+        cells = F.prelu(F.conv2d(x, self.weight, self.bias, 2), self.slope).unflatten(1, (4, -1))
+        if wide:  # the last column's cells have one pixel only
+            cells[:, 1::2, :, :, -1] = -torch.inf
+        if tall:
+            cells[:, 2:, :, -1] = -torch.inf
+        pairs = torch.maximum(cells[:, :2], cells[:, 2:])
+        return torch.maximum(pairs[:, 0], pairs[:, 1])
+
+
 def load_networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module]:
     """The proposal, refinement and output networks (PNet, RNet, ONet) in evaluation mode.
 
@@ -58,5 +99,7 @@ def load_networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module
         for name, module in list(network.named_children()):
             if isinstance(module, nn.MaxPool2d):
                 setattr(network, name, MaxPool(3 if module.kernel_size == 3 else 2))
+        if isinstance(network, PNet):
+            network.conv1, network.prelu1, network.pool1 = ConvolvedPool(network.conv1, network.prelu1), nn.Identity(), nn.Identity()
         networks.append(network.eval().requires_grad_(False).to(device))
     return networks[0], networks[1], networks[2]

@@ -15,8 +15,8 @@ from torch import nn
 
 from fo_faceanon.detection import create_detector, faces_from_boxes, list_detectors, merge_faces, same_face
 from fo_faceanon.detection.mtcnn import MTCNN, level_count, proposal_maps, square, suppress_contained
-from fo_faceanon.detection.mtcnn_networks import MaxPool
-from fo_faceanon.detection.pyramid import crop_boxes, half_octaves, halve_chain
+from fo_faceanon.detection.mtcnn_networks import ConvolvedPool, MaxPool
+from fo_faceanon.detection.pyramid import crop_boxes, half_octaves, halve, halve_chain
 from fo_faceanon.detection.yunet import OVERLAP, TILE, tiles
 from fo_faceanon.errors import InputError, WeightsError
 from fo_faceanon.faces import Face, box_iou
@@ -268,3 +268,19 @@ def test_union_finds_the_crowd() -> None:
         members = [member for member in tar.getmembers() if "0790322c63" in member.name]
         image = np.array(Image.open(BytesIO(tar.extractfile(members[0]).read())).convert("RGB"))  # type: ignore[union-attr]
     assert len(create_detector("union")([image])[0]) >= 18  # facenet-pytorch at its defaults finds 9
+
+
+@pytest.mark.parametrize("size", [(12, 12), (24, 37), (37, 24), (49, 51)])
+def test_proposal_networks_first_layers_in_one_are_what_they_were(size: tuple[int, int]) -> None:
+    conv, act = torch.nn.Conv2d(3, 10, 3), torch.nn.PReLU(10)
+    torch.nn.init.uniform_(act.weight, -1, 1)  # slopes of either sign: the pooling must come after the activation
+    x = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        plain = torch.nn.functional.max_pool2d(act(conv(x)), 2, 2, ceil_mode=True)
+        assert torch.allclose(ConvolvedPool(conv, act)(x), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 6), (7, 6), (6, 7), (5, 5)])
+def test_halving_is_average_pooling(size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size)
+    assert torch.equal(halve(x), torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))
