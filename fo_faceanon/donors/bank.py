@@ -87,8 +87,11 @@ class DonorBank:
             tensors = {name: f.get_tensor(name) for name in names}
             self.card = json.loads((f.metadata() or {}).get("card", "{}"))
         self.offsets = tensors["offsets"].numpy()
-        self.landmarks = tensors["landmarks"].to(self.device, torch.float32)
-        self.description = Description(**{f.name: tensors[f.name].to(self.device, torch.float32) for f in fields(Description)})
+        landmarks = tensors["landmarks"].to(self.device, torch.float32)
+        known = Description(**{f.name: tensors[f.name].to(self.device, torch.float32) for f in fields(Description)})
+        mirrored = mirror_landmarks(landmarks)
+        self.landmarks = _interleave(landmarks, mirrored)
+        self.description = _with_mirrored(known, known.mirrored(mirrored, tensors["expression_order"].to(self.device)))
         self.index_path = self.folder / INDEX
         self._bytes = np.memmap(self.folder / PICTURES, np.uint8, "r")
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
@@ -123,21 +126,32 @@ class DonorBank:
         return torch.stack([self.picture(int(row)) for row in rows.flatten().tolist()])
 
 
-def write_bank(folder: Path, encoded: list[bytes], landmarks: Tensor, description: Description, card: dict[str, object]) -> None:
+def _interleave(a: Tensor, b: Tensor) -> Tensor:
+    return torch.stack([a, b], 1).flatten(0, 1)
+
+
+def _with_mirrored(known: Description, mirrored: Description) -> Description:
+    return Description(**{f.name: _interleave(getattr(known, f.name), getattr(mirrored, f.name)) for f in fields(Description)})
+
+
+def write_bank(
+    folder: Path, encoded: list[bytes], landmarks: Tensor, description: Description, expression_order: Tensor, card: dict[str, object]
+) -> None:
     """Writes a bank.
 
     Args:
         folder: created where it does not exist.
         encoded: N encoded pictures of 256 x 256 px.
-        landmarks: ``2 N x 68 x 2``, rows in the order of :class:`DonorBank`.
-        description: of ``2 N`` rows.
+        landmarks: ``N x 68 x 2`` in the pictures.
+        description: of the N pictures; what the mirrored ones look like follows from it.
+        expression_order: the blendshapes' counterparts (:func:`~fo_faceanon.donors.describe.mirror_order`).
         card: what the bank is made of; stored in the index.
     """
     folder.mkdir(parents=True, exist_ok=True)
     offsets = torch.tensor(np.cumsum([0, *map(len, encoded)]), dtype=torch.int64)
     (folder / PICTURES).write_bytes(b"".join(encoded))
     tensors = {f.name: getattr(description, f.name).half().contiguous() for f in fields(Description)}
-    tensors |= {"offsets": offsets, "landmarks": landmarks.half().contiguous()}
+    tensors |= {"offsets": offsets, "landmarks": landmarks.half().contiguous(), "expression_order": expression_order}
     save_file(tensors, str(folder / INDEX), metadata={"card": json.dumps(card)})
     (folder / INDEX).chmod((folder / PICTURES).stat().st_mode)  # safetensors makes files that only their owner can read
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fo_faceanon.donors.bank import INDEX, SIDE, mirror_landmarks, write_bank
+from fo_faceanon.donors.bank import INDEX, SIDE, write_bank
 from fo_faceanon.donors.choose import spread, without_duplicates
 from fo_faceanon.donors.describe import Description, FaceDescriber, light_grid, normalised_shape
 from fo_faceanon.donors.steer import Steering
@@ -142,22 +142,18 @@ def _unoccluded(candidates: list[Candidate], progress: Progress) -> Iterator[Can
 
 
 def describe_bank(chosen: list[Candidate], describer: FaceDescriber, progress: Progress) -> tuple[list[bytes], Tensor, Description]:
-    """Everything a bank stores: pictures, landmarks and descriptions of the pictures and of their mirror images."""
+    """Everything a bank stores: pictures, their landmarks and descriptions; donors that look like an earlier one are dropped."""
     parts: list[Description] = []
-    marks: list[Tensor] = []
     for number, candidate in enumerate(chosen):
         pixels = as_tensor(decode_picture(candidate.encoded))
-        points = torch.from_numpy(candidate.landmarks)[None]
-        both = torch.cat([pixels, pixels.flip(-1)])
-        marks.append(torch.cat([points, mirror_landmarks(points)]))
-        parts.append(describer(both, marks[-1]))
+        parts.append(describer(pixels, torch.from_numpy(candidate.landmarks)[None]))
         if number % 50 == 0:
             progress(number, len(chosen), "describing")
     progress(len(chosen), len(chosen), "describing")
     description = Description.cat(parts)
-    kept = without_duplicates(description.identity[::2], DUPLICATE)
-    rows = torch.stack([2 * kept, 2 * kept + 1], 1).flatten()
-    return [chosen[i].encoded for i in kept.tolist()], torch.cat(marks)[rows], description[rows]
+    kept = without_duplicates(description.identity, DUPLICATE)
+    landmarks = torch.from_numpy(np.stack([candidate.landmarks for candidate in chosen]))
+    return [chosen[i].encoded for i in kept.tolist()], landmarks[kept], description[kept]
 
 
 def build_bank(out: Path | str, size: int = 3800, candidates: int = 20000, seed: int = 1, progress: Progress | None = None) -> Path:
@@ -203,5 +199,5 @@ def finish_bank(
         "licence": "Apache-2.0 code; FFHQ lineage: treat as non-commercial",
         "side": SIDE,
     }
-    write_bank(folder, encoded, landmarks, description, card)
+    write_bank(folder, encoded, landmarks, description, describer.expression_order, card)
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -54,6 +54,22 @@ class Description:
     def to(self, device: torch.device | str) -> Description:
         """The same description in float32 on another device."""
         return Description(**{f.name: getattr(self, f.name).to(device, torch.float32) for f in fields(self)})
+
+    def mirrored(self, landmarks: Tensor, expression_order: Tensor) -> Description:
+        """Descriptions of the mirrored pictures.
+
+        Args:
+            landmarks: ``B x 68 x 2`` of the mirrored pictures, in any frame.
+            expression_order: for each blendshape, the index of its counterpart on the other side of the face.
+        """
+        rows = self.light.shape[0]
+        return replace(
+            self,
+            shape=normalised_shape(landmarks),
+            expression=self.expression[:, expression_order],
+            pose=self.pose * self.pose.new_tensor([-1.0, 1.0, -1.0]),
+            light=self.light.view(rows, 3, LIGHT_CELLS, LIGHT_CELLS).flip(-1).reshape(rows, -1),
+        )
 
     @staticmethod
     def cat(parts: list[Description]) -> Description:
@@ -108,6 +124,12 @@ def light_grid(pixels: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
     return grid.flatten(1), samples.median(2).values
 
 
+def mirror_order(names: list[str]) -> Tensor:
+    """For each blendshape, the index of its counterpart on the other side; its own where it has none."""
+    swapped = [name.replace("Left", "@").replace("Right", "Left").replace("@", "Right") for name in names]
+    return torch.tensor([names.index(other) if other in names else own for own, other in enumerate(swapped)])
+
+
 class FaceDescriber:
     """Describes faces on one device.
 
@@ -120,6 +142,7 @@ class FaceDescriber:
         self.attributes = AttributeNet(device=device)
         self.guide = create_recogniser("dlib", device=device)
         names = [BLENDSHAPES[i] for i in self.attributes.index.tolist()]
+        self.expression_order = mirror_order(names)
         weights = [next((w for start, w in _EXPRESSION.items() if name.startswith(start)), 1.0) for name in names]
         self._expression = torch.tensor(weights, device=self.device)
 

@@ -36,38 +36,44 @@ def spline_positions(shape: Tensor, donor: Tensor, side: int) -> Tensor:
         ``B x side x side x 2`` donor pixel positions (x, y).
     """
     shape, donor = shape.double(), donor.double()
-    count, device = len(shape), shape.device
     centre = shape.mean(1, keepdim=True)
     width = 2 * (shape - centre).square().sum(-1).mean(1).sqrt().clamp_min(1.0)[:, None, None]
     to_donor = estimate_similarity(shape, donor)
-    ring = shape.new_tensor(_RING).expand(count, -1, -1)
+    ring = shape.new_tensor(_RING).expand(len(shape), -1, -1)
     control = torch.cat([(shape - centre) / width, ring], 1)
-    residual = torch.cat([donor - apply_affine(to_donor, shape), torch.zeros_like(ring)], 1)
-
-    n = control.shape[1]
-    affine = torch.cat([torch.ones_like(control[..., :1]), control], -1)
-    system = control.new_zeros(count, n + 3, n + 3)
-    system[:, :n, :n] = _kernel(torch.cdist(control, control).square()) + SMOOTHING * torch.eye(n, dtype=shape.dtype, device=device)
-    system[:, :n, n:] = affine
-    system[:, n:, :n] = affine.transpose(1, 2)
-    system[:, n:, n:] -= 1e-9 * torch.eye(3, dtype=shape.dtype, device=device)
-    weights = torch.linalg.solve(system, torch.cat([residual, residual.new_zeros(count, 3, 2)], 1))
+    weights = _solve(control, torch.cat([donor - apply_affine(to_donor, shape), torch.zeros_like(ring)], 1))
 
     cells = min(GRID, side)
-    axis = (torch.arange(cells, dtype=shape.dtype, device=device) + 0.5) * (side / cells) - 0.5
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2).expand(count, -1, -1)
-    local = (grid - centre) / width
-    basis = torch.cat([_kernel(torch.cdist(local, control).square()), torch.ones_like(local[..., :1]), local], -1)
-    coarse = (basis @ weights).reshape(count, cells, cells, 2).permute(0, 3, 1, 2).float()
-    offsets = F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
-    return offsets + _affine_positions(to_donor.float(), side)
-
-
-def _affine_positions(matrix: Tensor, side: int) -> Tensor:
+    axis = (torch.arange(cells, dtype=shape.dtype, device=shape.device) + 0.5) * (side / cells) - 0.5
+    coarse = _evaluate(control, weights, (axis - centre.transpose(1, 2)) / width).float().contiguous()
+    positions = F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)
+    matrix = to_donor.float()
     axis = torch.arange(side, dtype=matrix.dtype, device=matrix.device)
-    rows = matrix[:, :, 1, None] * axis + matrix[:, :, 2, None]
-    columns = matrix[:, :, 0, None] * axis
-    return (rows[:, :, :, None] + columns[:, :, None, :]).permute(0, 2, 3, 1)
+    positions += matrix[:, :, 0, None, None] * axis
+    positions += (matrix[:, :, 1, None] * axis + matrix[:, :, 2, None])[..., None]
+    return positions.permute(0, 2, 3, 1)
+
+
+def _solve(control: Tensor, values: Tensor) -> Tensor:
+    """Weights ``B x (N + 3) x 2`` of the spline that takes ``B x N x 2`` points to ``B x N x 2`` values."""
+    count, n = control.shape[:2]
+    one = torch.eye(n, dtype=control.dtype, device=control.device)
+    affine = torch.cat([torch.ones_like(control[..., :1]), control], -1)
+    system = control.new_zeros(count, n + 3, n + 3)
+    system[:, :n, :n] = _kernel((control[:, :, None] - control[:, None]).square().sum(-1)) + SMOOTHING * one
+    system[:, :n, n:] = affine
+    system[:, n:, :n] = affine.transpose(1, 2)
+    system[:, n:, n:] -= 1e-9 * one[:3, :3]
+    return torch.linalg.solve(system, torch.cat([values, values.new_zeros(count, 3, 2)], 1))
+
+
+def _evaluate(control: Tensor, weights: Tensor, axes: Tensor) -> Tensor:
+    """The spline on a grid: ``B x 2 x rows x columns`` at the columns ``axes[:, 0]`` and the rows ``axes[:, 1]`` (``B x 2 x K``)."""
+    n = control.shape[1]
+    x, y = ((axes[:, i, :, None] - control[:, None, :, i]).square() for i in (0, 1))  # squared distances are sums of these
+    bent = _kernel(y[:, :, None] + x[:, None]) @ weights[:, None, :n]
+    plane = weights[:, n:, :, None, None]
+    return bent.permute(0, 3, 1, 2) + plane[:, 0] + plane[:, 1] * axes[:, None, None, 0] + plane[:, 2] * axes[:, None, 1, :, None]
 
 
 def warp_donors(pictures: Tensor, donor: Tensor, shape: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from fo_faceanon.donors.bank import DonorBank, write_bank
 from fo_faceanon.donors.build import encode_picture
 from fo_faceanon.donors.choose import spread, without_duplicates
-from fo_faceanon.donors.describe import Description, frame_matrix, light_grid, normalised_shape
+from fo_faceanon.donors.describe import Description, frame_matrix, light_grid, mirror_order, normalised_shape
 from fo_faceanon.donors.select import FINALIST_MARGIN, DonorIndex, SelectionWeights
 from fo_faceanon.donors.steer import Steering
 from fo_faceanon.errors import WeightsError
@@ -35,17 +35,31 @@ def bank(tmp_path: Path) -> DonorBank:
         np.stack([np.tile(smooth, (256, 1)), np.full((256, 256), 20 * i, np.uint8), np.tile(smooth[:, None], (1, 256))], -1)
         for i in range(10)
     ]
-    landmarks = torch.rand(20, 68, 2, generator=torch.Generator().manual_seed(0)) * 200 + 20
-    write_bank(tmp_path / "bank", [encode_picture(p) for p in pictures], landmarks, description(20, 1), {"donors": 10})
+    landmarks = torch.rand(10, 68, 2, generator=torch.Generator().manual_seed(0)) * 200 + 20
+    order = torch.tensor([1, 0, *range(2, 20)])
+    write_bank(tmp_path / "bank", [encode_picture(p) for p in pictures], landmarks, description(10, 1), order, {"donors": 10})
     return DonorBank(tmp_path / "bank")
 
 
 def test_a_bank_comes_back_as_it_was_written(bank: DonorBank) -> None:
     assert len(bank) == 20 and bank.card == {"donors": 10}
-    assert torch.allclose(bank.description.age, description(20, 1).age, atol=0.05)
+    assert torch.allclose(bank.description.age[::2], description(10, 1).age, atol=0.05)
     picture = bank.picture(6)
     assert picture.shape == (3, 256, 256) and abs(float(picture[1].mean()) * 255 - 60) < 4
     assert torch.equal(bank.picture(7), picture.flip(-1))
+
+
+def test_odd_rows_describe_the_mirrored_picture(bank: DonorBank) -> None:
+    there, mirrored = bank.description[::2], bank.description[1::2]
+    assert torch.equal(mirrored.age, there.age) and torch.equal(mirrored.identity, there.identity)
+    assert torch.equal(mirrored.pose, there.pose * torch.tensor([-1.0, 1.0, -1.0]))
+    assert torch.equal(mirrored.expression[:, 0], there.expression[:, 1]) and torch.equal(mirrored.expression[:, 2], there.expression[:, 2])
+    assert torch.equal(mirrored.light.view(-1, 6), there.light.view(-1, 6).flip(1))
+    assert torch.allclose(mirrored.shape, normalised_shape(bank.landmarks[1::2]))
+
+
+def test_blendshapes_change_sides_in_a_mirror() -> None:
+    assert mirror_order(["jawOpen", "mouthSmileRight", "mouthSmileLeft", "browDownLeft"]).tolist() == [0, 2, 1, 3]
 
 
 def test_a_missing_bank_says_how_to_build_one(tmp_path: Path) -> None:
