@@ -54,7 +54,7 @@ def test_odd_rows_describe_the_mirrored_picture(bank: DonorBank) -> None:
     assert torch.equal(mirrored.age, there.age) and torch.equal(mirrored.identity, there.identity)
     assert torch.equal(mirrored.pose, there.pose * torch.tensor([-1.0, 1.0, -1.0]))
     assert torch.equal(mirrored.expression[:, 0], there.expression[:, 1]) and torch.equal(mirrored.expression[:, 2], there.expression[:, 2])
-    assert torch.equal(mirrored.light.view(-1, 6), there.light.view(-1, 6).flip(1))
+    assert torch.equal(mirrored.light.reshape(-1, 6), there.light.reshape(-1, 6).flip(1))
     assert torch.allclose(mirrored.shape, normalised_shape(bank.landmarks[1::2]))
 
 
