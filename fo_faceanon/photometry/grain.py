@@ -32,9 +32,10 @@ def _bands(image: Tensor) -> list[Tensor]:
 
 def _strength(band: Tensor, skin: Tensor) -> Tensor:
     """``B`` standard deviations of the texture over the skin, from the median magnitude: edges, pores and freckles do not move it."""
-    weight = F.adaptive_avg_pool2d(skin, (band.shape[-2], band.shape[-1]))
+    weight = skin if skin.shape == band.shape else F.adaptive_avg_pool2d(skin, (band.shape[-2], band.shape[-1]))
     step = -(-max(band.shape[-2:]) // _SAMPLES)  # a median of a part of the pixels is as good, and far cheaper
-    magnitude = torch.where(weight > 0.5, band.abs(), torch.nan)[..., ::step, ::step].flatten(1)
+    band, weight = band[..., ::step, ::step], weight[..., ::step, ::step]
+    magnitude = torch.where(weight > 0.5, band.abs(), torch.nan).flatten(1)
     return torch.nan_to_num(magnitude.nanmedian(1).values) / 0.6745
 
 

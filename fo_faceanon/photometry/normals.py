@@ -102,8 +102,9 @@ def face_normals(landmarks: Tensor, height: int, width: int, grid: int = 32) -> 
     normals = torch.nn.functional.interpolate(normals, (height, width), mode="bilinear", align_corners=False)
     frontal = normals.new_tensor([0.0, 0.0, 1.0])[None, :, None, None]
     normals = torch.where(known[..., None], normals, frontal)
-    normals = torch.cat([normals[:, :2], normals[:, 2:].clamp_min(0.05)], 1)  # what is seen looks towards the camera
-    return torch.nn.functional.normalize(normals, dim=1)
+    x, y, z = normals[:, 0], normals[:, 1], normals[:, 2].clamp_min(0.05)  # what is seen looks towards the camera
+    length = (x * x + y * y + z * z).sqrt_()  # whole planes: a norm over the channels is slow
+    return torch.stack([x / length, y / length, z / length], 1)
 
 
 def thin_plate(points: Tensor, values: Tensor, queries: Tensor, smoothing: float) -> Tensor:

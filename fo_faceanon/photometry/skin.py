@@ -117,12 +117,13 @@ def convex_distance(parts: list[Tensor], rows: int, columns: int, step: Tensor, 
     device = parts[0].device
     angle = torch.arange(directions, device=device) * (2 * math.pi / directions)
     unit = torch.stack([angle.cos(), angle.sin()], 0)
-    support = torch.stack([(part @ unit).amax(1) for part in parts], 1)[..., None, None]  # B x parts x K x 1 x 1
-    x = ((torch.arange(columns, device=device) + 0.5) * step[0] - 0.5)[None, :]
-    y = ((torch.arange(rows, device=device) + 0.5) * step[1] - 0.5)[:, None]
-    distance = x * unit[0, 0] + y * unit[1, 0] - support[:, :, 0]
+    support = torch.stack([(part @ unit).amax(1) for part in parts], 1)[..., None]  # B x parts x K x 1
+    x = (torch.arange(columns, device=device) + 0.5) * step[0] - 0.5
+    y = (torch.arange(rows, device=device) + 0.5) * step[1] - 0.5
+    along, across = x * unit[0, :, None], y * unit[1, :, None] - support  # K x columns, B x parts x K x rows: cheap beside their sums
+    distance = across[:, :, 0, :, None] + along[0]
     for k in range(1, directions):
-        distance = torch.maximum(distance, x * unit[0, k] + y * unit[1, k] - support[:, :, k])
+        distance = torch.maximum(distance, across[:, :, k, :, None] + along[k])
     return distance
 
 
@@ -162,14 +163,13 @@ def _squared_distance(core: Tensor, reach: int) -> Tensor:
     """Exact squared distance to the nearest 1 in pixels, ``(reach + 1)^2`` or more where none is within ``reach``; separable."""
     distance = (1 - core) * (reach + 1) ** 2
     for dim in (-1, -2):
-        best = distance
+        best = distance.clone()
         for shift in range(1, min(reach, core.shape[dim] - 1) + 1):
             length = core.shape[dim] - shift
-            near, far = distance.narrow(dim, 0, length) + shift**2, distance.narrow(dim, shift, length) + shift**2
-            pad = (0, shift) if dim == -1 else (0, 0, 0, shift)
-            back = (shift, 0) if dim == -1 else (0, 0, shift, 0)
-            best = torch.minimum(best, F.pad(far, pad, value=math.inf))
-            best = torch.minimum(best, F.pad(near, back, value=math.inf))
+            moved = distance + shift**2
+            for start, other in ((0, shift), (shift, 0)):
+                near = best.narrow(dim, start, length)
+                torch.minimum(near, moved.narrow(dim, other, length), out=near)
         distance = best
     return distance
 
