@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fo_faceanon.detection.base import Detector, sort_faces
-from fo_faceanon.detection.dlib_hog import DlibHog
+from fo_faceanon.detection.dlib_hog import SMALLEST, DlibHog
 from fo_faceanon.detection.merge import merge_faces
 from fo_faceanon.detection.mtcnn import MTCNN
 from fo_faceanon.detection.yunet import YuNet
@@ -25,7 +25,9 @@ class Union:
     """MTCNN and YuNet where its weights are fetched, else MTCNN and dlib.
 
     dlib's detector is the slowest and, with YuNet there, found no further face in our measurements. It then looks only at
-    images in which the others found nothing: an image is called free of faces only when all three agree.
+    images in which the others found nothing: an image is called free of faces only when all three agree. With MTCNN alone, it
+    looks at every image, but enlarges, for small faces, only those in which MTCNN found nothing or is in doubt: of 462 faces in
+    298 photographs that lost none.
 
     Args:
         device: where MTCNN runs; the others run on the CPU.
@@ -42,7 +44,6 @@ class Union:
     def __init__(self, device: str | torch.device = "cpu", min_face: int = 16, threshold: float | None = None) -> None:
         if threshold is not None and not 0 < threshold < 1:
             raise InputError(f"the detection threshold must be between 0 and 1, but got {threshold}")
-        self._last: DlibHog | None = None
         yunet = find_weight("yunet", "face_detection_yunet_2023mar.onnx") is not None
         # Half of MTCNN's time goes into its smallest faces, which YuNet finds better.
         smallest = max(min_face, 20) if yunet else min_face
@@ -51,7 +52,9 @@ class Union:
             self._detectors.append(YuNet(min_face, threshold=0.3))
             self._last = DlibHog(min_face, megapixels=1.0)
         else:
-            self._detectors.append(DlibHog(min_face, megapixels=0.5))
+            self._last = DlibHog(min_face, megapixels=0.5)
+            self._detectors.append(DlibHog(max(min_face, SMALLEST), megapixels=0.5))
+        self._doubts = not yunet
         self._lone = LONE if threshold is None else dict.fromkeys(LONE, threshold)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
@@ -59,11 +62,18 @@ class Union:
         opinions = [detector(images) for detector in self._detectors]
         results = []
         for image, groups in zip(images, zip(*opinions, strict=True), strict=True):
-            faces = self._believed(groups)
-            if not faces and self._last is not None:
-                faces = self._believed([*groups, *self._last([image])])
+            merged = merge_faces(groups)
+            faces = self._believed(merged)
+            if self._asks_again(image, len(merged), len(faces)):
+                faces = self._believed(merge_faces([*groups, *self._last([image])]))
             results.append(sort_faces(faces))
         return results
 
-    def _believed(self, groups: Sequence[Sequence[Face]]) -> list[Face]:
-        return [face for face in merge_faces(groups) if "+" in face.detector or face.score >= self._lone[face.detector]]
+    def _asks_again(self, image: np.ndarray, found: int, believed: int) -> bool:
+        if not self._doubts:
+            return not believed
+        enlarges = image.shape[0] * image.shape[1] < 1e6 * self._last.megapixels  # else it would look at the same pixels again
+        return enlarges and (not believed or believed < found)
+
+    def _believed(self, faces: Sequence[Face]) -> list[Face]:
+        return [face for face in faces if "+" in face.detector or face.score >= self._lone[face.detector]]

@@ -284,3 +284,23 @@ def test_proposal_networks_first_layers_in_one_are_what_they_were(size: tuple[in
 def test_halving_is_average_pooling(size: tuple[int, int]) -> None:
     x = torch.randn(2, 3, *size)
     assert torch.equal(halve(x), torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))
+
+
+def test_union_enlarges_where_one_detector_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fo_faceanon.detection.union.find_weight", lambda *args: None)
+    union = create_detector("union")
+    sure, doubtful = Face((100, 100, 200, 200), score=0.9, detector="mtcnn"), Face((10, 10, 60, 60), score=0.6, detector="mtcnn")
+    asked: list[int] = []
+    for found, expected, looks in (([sure], 1, 0), ([sure, doubtful], 2, 1)):
+        asked.clear()
+
+        def last(images: list[np.ndarray], asked: list[int] = asked) -> list[list[Face]]:
+            asked.append(len(images))
+            return [[Face((12, 12, 60, 60), score=0.7, detector="dlib")]]
+
+        last.megapixels = 0.5  # type: ignore[attr-defined]
+        union._detectors = [lambda images, found=found: [found for _ in images]]  # type: ignore[attr-defined]
+        union._last = last  # type: ignore[attr-defined]
+        assert len(union([np.zeros((400, 400, 3), np.uint8)])[0]) == expected
+        assert len(asked) == looks
+    assert not union._asks_again(np.zeros((1000, 600, 3), np.uint8), 2, 1)  # type: ignore[attr-defined]
