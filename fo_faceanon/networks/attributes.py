@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fo_faceanon.networks.packed import convolve, convolve_first
+
 #: Side of the aligned crop, in pixels.
 CROP_SIDE = 80
 #: Output name -> number of values, in the order of the output vector.
@@ -24,14 +26,15 @@ class Residual(nn.Module):
         self.norm1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
-        self.act = nn.ReLU()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """``B x C x H x W`` to ``B x C' x H/stride x W/stride``."""
-        return self.act(self.norm2(self.conv2(self.act(self.norm1(self.conv1(x))))) + self.shortcut(x))
+        y = convolve(self.conv1, x, self.norm1, relu=True)
+        kept = convolve_first(self.shortcut, x) if isinstance(self.shortcut, nn.Sequential) else x
+        return convolve(self.conv2, y, self.norm2, relu=True, add=kept)
 
 
 class AttributeCNN(nn.Module):
@@ -63,7 +66,9 @@ class AttributeCNN(nn.Module):
         Returns:
             ``B x 61``.
         """
-        features = self.body(self.stem(crops * 4.0 - 2.0))
+        # channels_last: a fifth off the time on a CPU
+        normal = (crops * 4.0 - 2.0).contiguous(memory_format=torch.channels_last)
+        features = self.body(convolve_first(self.stem, normal, relu=True))
         shape = self.points(((points - self.template) / POINT_UNIT).clamp(-10, 10).flatten(1))
         return self.head(torch.cat([self.reduce(features).flatten(1), features.mean((2, 3)), shape], 1))
 

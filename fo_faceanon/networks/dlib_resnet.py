@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fo_faceanon.errors import WeightsError
+from fo_faceanon.networks.packed import convolve
 
 #: What dlib subtracts from RGB values in 0..255 before it divides by 256 (its ``input_rgb_image`` layer).
 MEAN_RGB = (122.782, 117.001, 104.298)
@@ -146,8 +147,10 @@ class DlibResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``B x C x H x W`` to ``B x C' x H' x W'``."""
-        y = self.second(F.relu(self.first(x)))
-        return F.relu(_add(y, F.avg_pool2d(x, 2, 2) if self.down else x))
+        y = convolve(self.first, x, relu=True)
+        if not self.down:  # the skip connection has the output's shape
+            return convolve(self.second, y, relu=True, add=x)
+        return F.relu(_add(convolve(self.second, y), F.avg_pool2d(x, 2, 2)))
 
 
 class DlibResNet(nn.Module):
@@ -180,8 +183,7 @@ class DlibResNet(nn.Module):
         """
         mean = chips.new_tensor(MEAN_RGB)[:, None, None]
         normal = ((chips * 255.0 - mean) / 256.0).contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.stem(normal))
-        x = self.blocks(F.max_pool2d(x, 3, 2))
+        x = self.blocks(F.max_pool2d(convolve(self.stem, normal, relu=True), 3, 2))
         return self.output(x.mean((2, 3)))
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fo_faceanon.networks.attributes import Residual
+from fo_faceanon.networks.packed import convolve_first
 
 #: Side of the crop, in pixels.
 CROP_SIDE = 96
@@ -43,7 +44,7 @@ class LandmarkCNN(nn.Module):
             ``B x 68 x 2`` landmarks in crop pixels (pixel centres at integers), ``B x 68`` natural logarithms of their expected
             distances from the truth (pixels), and ``B`` logits of there being a face.
         """
-        features = self.norm(self.body(self.stem(crops * 4.0 - 2.0)))
+        features = self.norm(self.body(convolve_first(self.stem, crops * 4.0 - 2.0, relu=True)))
         raw = self.head(features.flatten(1))
         middle = (CROP_SIDE - 1) / 2
         points = raw[:, :136].view(-1, 68, 2) * POINT_UNIT + self.template + middle
