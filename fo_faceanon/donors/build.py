@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fo_faceanon.donors.bank import INDEX, SIDE, write_bank
 from fo_faceanon.donors.choose import spread, without_duplicates
+from fo_faceanon.donors.dark_glasses import behind_dark_glasses
 from fo_faceanon.donors.describe import Description, FaceDescriber, light_grid, normalised_shape
 from fo_faceanon.donors.steer import Steering
 from fo_faceanon.errors import InputError, OutputError
@@ -59,7 +60,8 @@ class CandidateReader:
         pixels, points = as_tensor(picture), torch.from_numpy(landmarks)[None]
         found = self._describer.attributes(pixels, points)
         light, skin = light_grid(pixels, points)
-        if float(found.sunglasses[0]) > MAX_SUNGLASSES:
+        probability = float(found.sunglasses[0])
+        if probability > MAX_SUNGLASSES or behind_dark_glasses(picture, landmarks, probability):
             return None
         left, right = light.view(3, 6, 6)[0, 1:5, :3].mean(), light.view(3, 6, 6)[0, 1:5, 3:].mean()
         child = torch.log((found.age.clamp_min(0) + 8) / 8)
