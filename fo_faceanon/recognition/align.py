@@ -40,14 +40,33 @@ def five_points(landmarks: Tensor) -> Tensor:
 
 def _warp_each(crops: Tensor, matrix: Tensor, size: int) -> Tensor:
     """:func:`warp_affine`, finely sampled per face: a chip depends neither on the rest of the batch nor on the window's origin."""
-    step = invert_affine(matrix)[:, :, :2].square().sum(1).sqrt().amax(-1)  # crop pixels per chip pixel
+    inverse = invert_affine(matrix)
+    step = inverse[:, :, :2].square().sum(1).sqrt().amax(-1)  # crop pixels per chip pixel
     finer = step.clamp(1, _MAX_FINER).ceil().int()
     chips = crops.new_empty(len(crops), crops.shape[1], size, size)
     for k in finer.unique().tolist():
-        rows = finer == k
-        scaled = torch.cat([matrix[rows, :, :2] * k, (matrix[rows, :, 2:] + 0.5) * k - 0.5], -1)
-        chips[rows] = F.avg_pool2d(warp_affine(crops[rows], scaled, size * k), k)
+        rows = (finer == k).nonzero()[:, 0]
+        some = crops if len(rows) == len(crops) else crops[rows]
+        chips[rows] = _warp_finely(some, matrix[rows], inverse[rows], size, k)
     return chips
+
+
+def _warp_finely(crops: Tensor, matrix: Tensor, inverse: Tensor, size: int, finer: int) -> Tensor:
+    """The mean of ``finer x finer`` samples in each chip pixel."""
+    if finer == _MAX_FINER:
+        scaled = torch.cat([matrix[:, :, :2] * finer, (matrix[:, :, 2:] + 0.5) * finer - 0.5], -1)
+        return F.avg_pool2d(warp_affine(crops, scaled, size * finer), finer)
+    unit = 2.0 / crops.new_tensor(crops.shape[:1:-1])  # grid_sample's units: from -1 to 1 between the edges of the picture
+    across, down, shift = (inverse[:, :, column, None] * unit[:, None] for column in range(3))
+    shift = shift + 0.5 * unit[:, None] - 1.0
+    places = [(torch.arange(size, device=crops.device, dtype=crops.dtype) + ((i + 0.5) / finer - 0.5)) for i in range(finer)]
+    total = crops.new_zeros(len(crops), crops.shape[1], size, size)
+    for y in places:
+        rows = (down * y + shift).transpose(1, 2)[:, :, None]
+        for x in places:
+            grid = rows + (across * x).transpose(1, 2)[:, None]
+            total += F.grid_sample(crops, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return total.div_(finer * finer)
 
 
 def arcface_chips(crops: Tensor, landmarks: Tensor) -> Tensor:
