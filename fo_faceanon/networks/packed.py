@@ -30,9 +30,7 @@ def convolve(conv: nn.Conv2d, x: Tensor, norm: nn.BatchNorm2d | None = None, rel
         relu: whether to.
         add: of the output's shape.
     """
-    if not (_AVAILABLE and x.device.type == "cpu" and x.dtype == torch.float32 and torch.is_inference_mode_enabled()) or (
-        norm is not None and norm.training
-    ):
+    if not _fusable(conv, x, norm):
         y = conv(x) if norm is None else norm(conv(x))
         y = y if add is None else y + add
         return F.relu(y) if relu else y
@@ -51,11 +49,21 @@ def convolve_first(layers: nn.Sequential, x: Tensor, relu: bool = False) -> Tens
     return convolve(conv, x, norm, relu)
 
 
-def _pack(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
+def _fusable(conv: nn.Conv2d, x: Tensor, norm: nn.BatchNorm2d | None) -> bool:
+    here = _AVAILABLE and x.device.type == "cpu" and x.dtype == torch.float32 and torch.is_inference_mode_enabled()
+    return here and not (norm is not None and norm.training) and not any(part.is_inference() for part in _parts(conv, norm))
+
+
+def _parts(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> list[Tensor]:
+    """What a packed weight is made of. Tensors born in inference mode would not tell when they change: those are not packed."""
     parts = [conv.weight, conv.bias]
     if norm is not None:
         parts += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-    state = tuple(value for part in parts if part is not None for value in (part.data_ptr(), part._version))
+    return [part for part in parts if part is not None]
+
+
+def _pack(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    state = tuple(value for part in _parts(conv, norm) for value in (part.data_ptr(), part._version))
     known = _PACKED.get(conv)
     if known is not None and known[0] == state:
         return known[1], known[2]

@@ -46,3 +46,9 @@ def test_outside_of_inference_it_can_be_learnt_through() -> None:
     conv, norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).train()
     convolve(conv, torch.randn(2, 3, 8, 8), norm, relu=True).sum().backward()
     assert conv.weight.grad is not None and norm.num_batches_tracked == 1
+
+
+def test_networks_made_in_inference_mode_work_unfused() -> None:
+    with torch.inference_mode():
+        conv, norm, x = nn.Conv2d(3, 4, 3), _norm(4), torch.randn(1, 3, 8, 8)
+        assert torch.equal(convolve(conv, x, norm), norm(conv(x)))
