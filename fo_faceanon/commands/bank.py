@@ -35,6 +35,7 @@ def build(
     size: Annotated[int, typer.Option(min=1, help="donors wanted")] = 3800,
     candidates: Annotated[int, typer.Option(min=1, help="faces rendered to choose from")] = 20000,
     seed: Annotated[int, typer.Option(help="another seed gives other people")] = 1,
+    like: Annotated[Path | None, typer.Option(help="a folder of photographs: choose donors for faces like theirs")] = None,
 ) -> None:
     """Render a donor bank. Takes hours on a CPU."""
     from fo_faceanon.donors.build import build_bank
@@ -47,5 +48,5 @@ def build(
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
 
-        folder = build_bank(out, size=size, candidates=candidates, seed=seed, progress=report)
+        folder = build_bank(out, size=size, candidates=candidates, seed=seed, progress=report, like=like)
     typer.echo(folder)

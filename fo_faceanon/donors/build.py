@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.donors.bank import INDEX, SIDE, write_bank
-from fo_faceanon.donors.choose import spread, without_duplicates
+from fo_faceanon.donors.choose import spread, voted, without_duplicates
 from fo_faceanon.donors.dark_glasses import behind_dark_glasses
-from fo_faceanon.donors.describe import Description, FaceDescriber, light_grid, normalised_shape
+from fo_faceanon.donors.describe import Description, FaceDescriber, light_grid
 from fo_faceanon.donors.steer import Steering
+from fo_faceanon.donors.wanted import features_of, wanted_features
 from fo_faceanon.errors import InputError, OutputError
 from fo_faceanon.faces import Face
 from fo_faceanon.landmarks.landmarks68 import Landmarks68
@@ -30,6 +31,8 @@ _BOX = (44.0, 40.0, 212.0, 228.0)
 _MARGIN = 4.0
 #: Fractions of the face that may be covered, by what the parser sees there.
 MAX_HAIR, MAX_HAT, MAX_SUNGLASSES = 0.10, 0.01, 0.5
+#: Share of a bank that is chosen for the wanted faces, where there are any; the rest covers what else faces look like.
+VOTED = 0.75
 #: ``done, total, what``
 Progress = Callable[[int, int, str], None]
 
@@ -64,9 +67,7 @@ class CandidateReader:
         if probability > MAX_SUNGLASSES or behind_dark_glasses(picture, landmarks, probability):
             return None
         left, right = light.view(3, 6, 6)[0, 1:5, :3].mean(), light.view(3, 6, 6)[0, 1:5, 3:].mean()
-        child = torch.log((found.age.clamp_min(0) + 8) / 8)
-        parts = (normalised_shape(points)[0] * 2, found.expression[0] * 0.4, found.pose[0] / 12, child * 2.5, found.male * 1.5)
-        features = torch.cat([*parts, found.glasses * 2, found.beard * 1.5, skin[0] / 12, light[0] / 60]).numpy()
+        features = features_of(found, points, light, skin)[0].numpy()
         measured = torch.cat([found.pose[0, :2], found.expression[0], found.age, found.male, skin[0], (left - right)[None]]).numpy()
         if not (np.isfinite(features).all() and np.isfinite(measured).all()):
             return None
@@ -119,15 +120,22 @@ def _steering(found: list[Candidate], first: int) -> Steering:
     return Steering(np.stack([c.latent for c in known]).astype(np.float64), np.stack([c.measured for c in known]).astype(np.float64))
 
 
-def choose_candidates(candidates: list[Candidate], size: int, seed: int, progress: Progress) -> list[Candidate]:
-    """The candidates that go into the bank: unoccluded, and covering what faces look like."""
+def choose_candidates(
+    candidates: list[Candidate], size: int, seed: int, progress: Progress, wanted: Tensor | None = None
+) -> list[Candidate]:
+    """The candidates that go into the bank: unoccluded, near to the wanted faces (``Q x D`` features), covering the rest."""
+    clean = list(_unoccluded(_choose(candidates, int(size * 1.5), seed, wanted), progress))
+    return _choose(clean, size, seed, wanted)
+
+
+def _choose(candidates: list[Candidate], size: int, seed: int, wanted: Tensor | None) -> list[Candidate]:
+    if len(candidates) <= size:
+        return candidates
     features = torch.from_numpy(np.stack([c.features for c in candidates]))
-    short = [candidates[i] for i in spread(features, int(size * 1.5), seed=seed).tolist()]
-    clean = list(_unoccluded(short, progress))
-    if len(clean) <= size:
-        return clean
-    features = torch.from_numpy(np.stack([c.features for c in clean]))
-    return [clean[i] for i in spread(features, size, seed=seed).tolist()]
+    named = voted(features, wanted, int(size * VOTED)) if wanted is not None else torch.zeros(0, dtype=torch.long)
+    others = torch.tensor(sorted(set(range(len(candidates))) - set(named.tolist())), dtype=torch.long)
+    others = others[spread(features[others], size - len(named), seed=seed)]
+    return [candidates[i] for i in torch.cat([named, others]).sort().values.tolist()]
 
 
 def _unoccluded(candidates: list[Candidate], progress: Progress) -> Iterator[Candidate]:
@@ -158,7 +166,14 @@ def describe_bank(chosen: list[Candidate], describer: FaceDescriber, progress: P
     return [chosen[i].encoded for i in kept.tolist()], landmarks[kept], description[kept]
 
 
-def build_bank(out: Path | str, size: int = 3800, candidates: int = 20000, seed: int = 1, progress: Progress | None = None) -> Path:
+def build_bank(
+    out: Path | str,
+    size: int = 3800,
+    candidates: int = 20000,
+    seed: int = 1,
+    progress: Progress | None = None,
+    like: Path | str | None = None,
+) -> Path:
     """Renders and writes a donor bank.
 
     Args:
@@ -167,12 +182,13 @@ def build_bank(out: Path | str, size: int = 3800, candidates: int = 20000, seed:
         candidates: faces rendered to choose from; at least ``size``.
         seed: another seed gives other people.
         progress: called with ``done, total, what``.
+        like: a folder of photographs; donors are chosen for faces like those in them. Nothing of them goes into the bank.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the numbers make no sense.
+        InputError: the numbers make no sense, or there is no face in ``like``.
         OutputError: the folder holds a bank already.
         WeightsError: OpenVINO, the generator or the face parser is missing.
     """
@@ -183,15 +199,23 @@ def build_bank(out: Path | str, size: int = 3800, candidates: int = 20000, seed:
         raise InputError(f"size must be between 1 and the number of candidates ({candidates}), but got {size}")
     report = progress or (lambda done, total, what: None)
     describer = FaceDescriber()
+    wanted = wanted_features(like, describer, report) if like is not None else None
     rendered = render_candidates(candidates, seed, describer, report)
-    return finish_bank(folder, rendered, size, seed, describer, report, candidates)
+    return finish_bank(folder, rendered, size, seed, describer, report, candidates, wanted)
 
 
 def finish_bank(
-    folder: Path, rendered: Iterable[Candidate], size: int, seed: int, describer: FaceDescriber, report: Progress, rendered_count: int
+    folder: Path,
+    rendered: Iterable[Candidate],
+    size: int,
+    seed: int,
+    describer: FaceDescriber,
+    report: Progress,
+    rendered_count: int,
+    wanted: Tensor | None = None,
 ) -> Path:
     """Chooses among rendered candidates and writes the bank."""
-    chosen = choose_candidates(list(rendered), size, seed, report)
+    chosen = choose_candidates(list(rendered), size, seed, report, wanted)
     encoded, landmarks, description = describe_bank(chosen, describer, report)
     card: dict[str, object] = {
         "donors": len(encoded),

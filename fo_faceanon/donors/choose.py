@@ -34,6 +34,32 @@ def spread(features: Tensor, count: int, typical: float = 0.35, seed: int = 0) -
     return torch.tensor(sorted(chosen))
 
 
+def voted(features: Tensor, wanted: Tensor, count: int) -> Tensor:
+    """Indices of at most ``count`` rows that real faces ask for.
+
+    Every wanted face names its nearest row, then every one its second nearest, and so on: a rare face has as many votes as a
+    common one.
+
+    Args:
+        features: ``N x D``.
+        wanted: ``Q x D``, the same features of real faces.
+        count: how many.
+
+    Returns:
+        Up to ``count`` sorted indices, fewer where all rows that are near to anyone are named.
+    """
+    order = torch.cdist(wanted, features).argsort(1)
+    chosen: list[int] = []
+    seen: set[int] = set()
+    for row in order.T.flatten().tolist():
+        if len(chosen) >= count:
+            break
+        if row not in seen:
+            seen.add(row)
+            chosen.append(row)
+    return torch.tensor(sorted(chosen), dtype=torch.long)
+
+
 def without_duplicates(identity: Tensor, limit: float) -> Tensor:
     """Indices of rows, in order, whose identity is not too close to that of an earlier kept row.
 

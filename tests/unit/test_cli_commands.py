@@ -79,13 +79,14 @@ def test_demo_and_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_bank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def render(out: Path, size: int, candidates: int, seed: int, progress: Any) -> Path:
+    def render(out: Path, size: int, candidates: int, seed: int, progress: Any, like: Path | None) -> Path:
+        assert like == tmp_path
         progress(1, candidates, "rendering")
         progress(size, size, "choosing")
         return out
 
     monkeypatch.setattr(build, "build_bank", render)
-    result = invoke("bank", "build", "--out", tmp_path, "--size", 3, "--candidates", 9)
+    result = invoke("bank", "build", "--out", tmp_path, "--size", 3, "--candidates", 9, "--like", tmp_path)
     assert result.exit_code == 0 and result.stdout.replace("\n", "").endswith(str(tmp_path))
     monkeypatch.setattr(
         bank, "DonorBank", lambda folder: type("Bank", (), {"folder": folder, "card": {"donors": 3}, "__len__": lambda self: 6})()

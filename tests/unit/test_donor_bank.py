@@ -4,14 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from skimage import data
 
 from fo_faceanon.donors.bank import DonorBank, write_bank
 from fo_faceanon.donors.build import encode_picture
-from fo_faceanon.donors.choose import spread, without_duplicates
-from fo_faceanon.donors.describe import Description, frame_matrix, light_grid, mirror_order, normalised_shape
+from fo_faceanon.donors.choose import spread, voted, without_duplicates
+from fo_faceanon.donors.describe import Description, FaceDescriber, frame_matrix, light_grid, mirror_order, normalised_shape
 from fo_faceanon.donors.select import FINALIST_MARGIN, DonorIndex, SelectionWeights
 from fo_faceanon.donors.steer import Steering
-from fo_faceanon.errors import WeightsError
+from fo_faceanon.donors.wanted import wanted_features
+from fo_faceanon.errors import InputError, WeightsError
 from fo_faceanon.faces import apply_affine
 
 WIDTHS = {"shape": 136, "expression": 20, "pose": 3, "light": 108, "skin": 3, "identity": 128}
@@ -149,3 +152,24 @@ def test_light_is_read_in_the_frame_of_the_face() -> None:
     assert lightness[2:4, 4:].mean() > lightness[2:4, :2].mean() + 30
     centre = apply_affine(frame_matrix(landmarks, 48), landmarks).mean(1)
     assert torch.allclose(centre, torch.tensor([[24.0, 24.96]]), atol=0.1)
+
+
+def test_every_wanted_face_has_its_vote() -> None:
+    crowd, loner = torch.rand(50, 2, generator=torch.Generator().manual_seed(1)), torch.tensor([[9.0, 9.0]])
+    rows = torch.cat([crowd, loner])
+    wanted = torch.cat([crowd[:6], loner - 0.5])
+    chosen = voted(rows, wanted, 7)
+    assert chosen.tolist() == [0, 1, 2, 3, 4, 5, 50]
+    assert len(voted(rows, wanted, 20)) == 20 and len(voted(rows, wanted, 90)) == 51
+
+
+def test_wanted_features_are_read_from_photographs_and_their_absence_is_said(tmp_path: Path) -> None:
+    describer = FaceDescriber()
+    Image.fromarray(data.astronaut()).save(tmp_path / "a.png")
+    Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(tmp_path / "empty.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    features = wanted_features(tmp_path, describer, lambda *_: None)
+    assert features.shape[0] == 1 and bool(features.isfinite().all())
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InputError, match="no face was found in the 2 pictures"):
+        wanted_features(tmp_path, describer, lambda *_: None)
