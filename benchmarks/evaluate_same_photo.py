@@ -8,10 +8,11 @@ main face of each picture counts. Judge: facenet-pytorch's MTCNN with its defaul
 from seven boxes).
 
 ``lm68`` and ``lm51`` (without the jaw): mean absolute coordinate difference over points and both coordinates, divided by the
-distance of the eye centres, on faces found in both pictures. ``emotion_agreement``: same most probable class of face-api.js's
-network; an undetected face counts as a disagreement. ``cosine``: per recogniser, each picture by its own landmarks, an
-undetected face by its original's. Light and colour: inside the original's face, whether or not the judge found one,
-in windows of at most 384 px.
+distance of the eye centres, on faces found in both pictures; again on those faces on whose original dlib's landmarks are
+steady (on turned and covered faces they lie anywhere, and nobody can keep them); ``lm478``: the same of MediaPipe's points,
+where its weights are there. ``emotion_agreement``: same most probable class of face-api.js's network; an undetected face counts
+as a disagreement. ``cosine``: per recogniser, each picture by its own landmarks, an undetected face by its original's. Light and
+colour: inside the original's face, whether or not the judge found one, in windows of at most 384 px.
 ``si_mse`` is on linear light, ``si_mse_encoded`` on gamma-encoded values.
 """
 
@@ -25,34 +26,69 @@ from pathlib import Path
 import numpy as np
 import torch
 from embedding import JudgedSet, judge_set, recognisers
-from judge import steady_landmarks
+from judge import steady_landmarks, unsteadiness
 from scores import same_photo
 from sources import Anonymize, from_folder, jpeg95, method, read_folder, read_tar, solid_fill
 from torch import Tensor
 from torch.nn import functional as F
 
+from fo_faceanon import Face
 from fo_faceanon.metrics.colour import delta_e_2000
 from fo_faceanon.metrics.lighting import lighting_metrics, si_mse
 from fo_faceanon.networks.face_api_expression import FaceApiExpression, expression_chips, load_expression
 from fo_faceanon.photometry.color import rgb_to_lab
 from fo_faceanon.photometry.skin import face_masks, face_size
 from fo_faceanon.recognition import Recogniser, crops_of
-from fo_faceanon.weights import require_weight
+from fo_faceanon.weights import find_weight, require_weight
 
+#: dlib's landmarks hold on to a face if another box moves them by less than this, in inter-ocular distances.
+STEADY = 0.03
 SETS = ("celebahq", "lfw", "london")
 
 
 def landmark_errors(made: JudgedSet, originals: JudgedSet) -> dict[str, float]:
-    """Mean landmark errors in units of the inter-ocular distance, over faces found in both pictures."""
-    errors = []
+    """Mean landmark errors in units of the inter-ocular distance, over faces found in both pictures.
+
+    ``_steady``: over those on whose original dlib's landmarks hold on to the face, whatever the result looks like.
+    """
+    errors, steady = [], []
     for after, before, theirs, face in zip(made.images, originals.images, made.faces, originals.faces, strict=True):
         if theirs and face:
             kept, known = steady_landmarks(after, theirs.landmarks), steady_landmarks(before, face.landmarks)
             errors.append(np.abs(kept - known).mean(1) / np.linalg.norm(known[36:42].mean(0) - known[42:48].mean(0)))
+            steady.append(unsteadiness(before, face.landmarks) < STEADY)
     if not errors:
         return {"n": 0}
-    table = np.stack(errors)
-    return {"lm68": float(table.mean()), "lm51": float(table[:, 17:].mean()), "n": len(table)}
+    rows = np.stack(errors)
+    held = rows[np.array(steady)]
+    return {
+        "lm68": float(rows.mean()),
+        "lm51": float(rows[:, 17:].mean()),
+        "n": len(rows),
+        "lm68_median": float(np.median(rows.mean(1))),
+        "lm68_steady": float(held.mean()),
+        "lm51_steady": float(held[:, 17:].mean()),
+        "n_steady": len(held),
+    }
+
+
+def mesh_errors(made: JudgedSet, originals: JudgedSet) -> dict[str, float]:
+    """Mean error of MediaPipe's 478 points, which no donor is placed by, in inter-ocular distances; nothing without its weights."""
+    if find_weight("face-landmarker") is None:
+        return {"n": 0}
+    from fo_faceanon.landmarks.mesh478 import Mesh478
+
+    landmarker, errors = Mesh478("cpu"), []
+    for after, before, theirs, face in zip(made.images, originals.images, made.faces, originals.faces, strict=True):
+        if not (theirs and face):
+            continue
+        found = [landmarker(image, [Face(tuple(one.box.tolist()))])[0] for image, one in ((after, theirs), (before, face))]
+        if found[0] is None or found[1] is None:
+            continue
+        kept, known = (np.asarray(one.points)[:, :2] for one in found if one is not None)
+        eyes = known[[33, 133]].mean(0) - known[[263, 362]].mean(0)
+        errors.append(float(np.abs(kept - known).mean() / np.linalg.norm(eyes)))
+    return {"lm478": float(np.mean(errors)), "lm478_median": float(np.median(errors)), "n": len(errors)} if errors else {"n": 0}
 
 
 @torch.inference_mode()
@@ -113,6 +149,7 @@ def evaluate(made: JudgedSet, originals: JudgedSet, networks: Sequence[Recognise
         "pictures": len(found),
         "detected": {"rate": float(kept[found].mean()), "n": int(found.sum())},
         "geometry": landmark_errors(made, originals),
+        "mesh": mesh_errors(made, originals),
         "expression": emotion_agreement(made, originals, expression),
         "light_and_colour": light_and_colour(made, originals),
         "identity": identity,
@@ -122,13 +159,31 @@ def evaluate(made: JudgedSet, originals: JudgedSet, networks: Sequence[Recognise
 def table(results: dict[str, dict], networks: Sequence[Recogniser]) -> str:
     """Markdown: one line per set of pictures."""
     names = [n.name + (" (guide)" if n.guide_allowed else "") for n in networks]
-    head = ["", "detected %", "lm68", "lm51", "emotion %", "Si-MSE", "Si-MSE enc.", "Si-L2", "dE skin", "dE mean"]
+    head = [
+        "",
+        "detected %",
+        "lm68",
+        "lm51",
+        "steady n",
+        "lm68",
+        "lm51",
+        "lm478 (n)",
+        "emotion %",
+        "Si-MSE",
+        "Si-MSE enc.",
+        "Si-L2",
+        "dE skin",
+        "dE mean",
+    ]
     head += [f"cos {name} (imp.) / rank-1" for name in names]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, result in results.items():
         geometry, light = result["geometry"], result["light_and_colour"]
         cells = [name, f"{100 * result['detected']['rate']:.1f}"]
         cells += [f"{geometry[key]:.4f}" if geometry["n"] else "-" for key in ("lm68", "lm51")]
+        cells += [str(geometry.get("n_steady", 0))]
+        cells += [f"{geometry[key]:.4f}" if geometry["n"] else "-" for key in ("lm68_steady", "lm51_steady")]
+        cells += [f"{result['mesh']['lm478']:.4f} ({result['mesh']['n']})" if result["mesh"]["n"] else "-"]
         cells += [f"{100 * result['expression']['emotion_agreement']:.1f}"]
         cells += [f"{light[key]:.4f}" for key in ("si_mse", "si_mse_encoded", "shading_si_l2")]
         cells += [f"{light[key]:.2f}" for key in ("delta_e_skin", "delta_e_mean_skin")]

@@ -94,7 +94,7 @@ class CropBatch:
     def reduce(self, pixels: Tensor) -> Tensor:
         """``B x 3 x S x S`` pictures of these windows, averaged over blocks."""
         factor = self.reduction
-        return pixels if factor == 1 else F.avg_pool2d(pixels, factor, ceil_mode=True, count_include_pad=False)
+        return block_means(pixels, factor)
 
     @property
     def reduced_landmarks(self) -> Tensor:
@@ -138,6 +138,20 @@ def apply_affine(matrix: Tensor, points: Tensor) -> Tensor:
     return torch.einsum("bij,bnj->bni", matrix[:, :, :2], points) + matrix[:, None, :, 2]
 
 
+def block_means(images: Tensor, factor: int) -> Tensor:
+    """``B x C x H x W`` averaged over blocks of ``factor x factor``; the last ones average what there is of them."""
+    height, width = images.shape[-2:]
+    if height % factor or width % factor or factor > 4:
+        return F.avg_pool2d(images, factor, ceil_mode=True, count_include_pad=False)
+    total: Tensor | None = None  # the pooling's sums, bit for bit; on a CPU in a part of its time
+    for row in range(factor):
+        for column in range(factor):
+            part = images[..., row::factor, column::factor]
+            total = part.clone() if total is None else total.add_(part)
+    assert total is not None
+    return total.div_(factor * factor) if factor > 1 else images
+
+
 def grid_sample_pixels(images: Tensor, positions: Tensor, mode: str = "bilinear") -> Tensor:
     """Samples ``B x C x H x W`` images at ``B x h x w x 2`` pixel positions (x, y); borders are replicated."""
     scale = positions.new_tensor([2.0 / images.shape[-1], 2.0 / images.shape[-2]])
@@ -163,11 +177,11 @@ def warp_affine(images: Tensor, matrix: Tensor, size: int) -> Tensor:
         return torch.cat([warp_affine(images[i : i + 1], matrix[i : i + 1], size) for i in range(len(factors))])
     factor = factors[0] if factors else 1
     if factor > 1:
-        images = F.avg_pool2d(images, factor, ceil_mode=True, count_include_pad=False)
+        images = block_means(images, factor)
         scale = 1.0 / factor
         inverse = torch.cat([inverse[:, :, :2], (inverse[:, :, 2:] + 0.5) * scale - 0.5], -1)
         inverse[:, :, :2] *= scale
     axis = torch.arange(size, device=images.device, dtype=images.dtype)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
-    positions = apply_affine(inverse, grid.expand(images.shape[0], -1, -1))
-    return grid_sample_pixels(images, positions.reshape(-1, size, size, 2))
+    across, down, shift = (inverse[:, :, column, None] for column in range(3))
+    planes = (across * axis)[:, :, None] + (down * axis + shift)[..., None]  # x and y as planes: cheap, and in place below
+    return grid_sample_pixels(images, planes.permute(0, 2, 3, 1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.faces import CropBatch
-from fo_faceanon.photometry.skin import face_masks, feather
+from fo_faceanon.photometry.skin import face_hull, feather
 
 if TYPE_CHECKING:
     from fo_faceanon.donors.describe import Description
@@ -72,7 +72,7 @@ def replacement_alpha(batch: CropBatch) -> Tensor:
     ellipse = box_ellipse(batch.boxes, side)
     if bool(unknown.all()):
         return ellipse
-    hull = face_masks(batch.landmarks, side, side, forehead=FOREHEAD[1]).hull
+    hull = face_hull(batch.landmarks, side, side, forehead=FOREHEAD[1])
     radii = (FEATHER * face_widths(batch)).tolist()
     edge = torch.cat([feather(hull[i : i + 1], radius) for i, radius in enumerate(radii)])
     soft = edge * forehead_fade(torch.nan_to_num(batch.landmarks), side)

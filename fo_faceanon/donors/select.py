@@ -14,6 +14,9 @@ from fo_faceanon.donors.describe import Description
 
 #: Donors kept by likeness before identity decides.
 SHORTLIST = 40
+#: Likeness (cosine of the guide) below which another donor is no better: strangers of one sex and origin are about this like.
+#: Without it the guide asks for another origin, which is no privacy and a loss.
+STRANGER = 0.82
 #: Of the best in the end, how many the seed chooses from at most: different seeds give different people.
 FINALISTS = 3
 #: How much worse than the best a finalist may be: for a rare face the second best can be a poor choice.
@@ -28,7 +31,7 @@ class SelectionWeights:
     expression: float = 0.35
     pose: float = 0.012
     light: float = 0.012
-    skin: float = 0.05
+    skin: float = 0.15
     age: float = 35.0
     male: float = 45.0
     beard: float = 40.0
@@ -113,7 +116,7 @@ class DonorIndex:
         total = min(max(SHORTLIST, 4 * count), cost.shape[1])
         near, rows = cost.topk(total, largest=False)
         identity = self.bank.description.identity[rows]
-        likeness = torch.einsum("bkd,bd->bk", identity, query.identity)
+        likeness = torch.einsum("bkd,bd->bk", identity, query.identity).clamp_min(STRANGER)
         tries = torch.tensor([1.0 + len(tried) / count for tried in exclude or [set()] * len(query)], device=near.device)
         score = near + self.weights.identity * tries[:, None] * likeness  # each failed try makes identity count more
         for i, person in enumerate(persons or ()):

@@ -97,6 +97,20 @@ def face_masks(landmarks: Tensor, height: int, width: int, forehead: float = 0.6
     return FaceMasks(hull * there, skin * hull * there)
 
 
+def face_hull(landmarks: Tensor, height: int, width: int, forehead: float = 0.6) -> Tensor:
+    """The hull of :func:`face_masks` alone, ``B x 1 x H x W``, in a third of the time; arguments as there."""
+    check_landmarks(landmarks)
+    known = landmarks.isfinite().all(-1).all(-1)
+    points = torch.where(known[:, None, None], landmarks, torch.zeros_like(landmarks)).float()
+    scale = max(1.0, max(height, width) / _GRID)
+    rows, columns = math.ceil(height / scale), math.ceil(width / scale)
+    step = points.new_tensor([width / columns, height / rows])
+    face = torch.cat([points, forehead_points(points, forehead)], 1)
+    distance = convex_distance([face], rows, columns, step, directions=64)
+    distance = F.interpolate(distance, (height, width), mode="bilinear", align_corners=False)
+    return (0.5 - distance).clamp(0, 1) * known[:, None, None, None]
+
+
 def convex_distance(parts: list[Tensor], rows: int, columns: int, step: Tensor, directions: int) -> Tensor:
     """Signed distances to the convex hulls of point sets, negative inside.
 
