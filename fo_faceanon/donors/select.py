@@ -13,14 +13,14 @@ from fo_faceanon.donors.bank import DonorBank
 from fo_faceanon.donors.describe import Description
 
 #: Donors kept by likeness before identity decides.
-SHORTLIST = 40
+SHORTLIST = 50
 #: Likeness (cosine of the guide) below which another donor is no better: strangers of one sex and origin are about this like.
 #: Without it the guide asks for another origin, which is no privacy and a loss.
 STRANGER = 0.82
 #: Of the best in the end, how many the seed chooses from at most: different seeds give different people.
 FINALISTS = 3
 #: How much worse than the best a finalist may be: for a rare face the second best can be a poor choice.
-FINALIST_MARGIN = 3.0
+FINALIST_MARGIN = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SelectionWeights:
     beard: float = 40.0
     glasses: float = 45.0
     occluded: float = 12.0
-    identity: float = 280.0
+    identity: float = 300.0
 
 
 def _point_weights() -> Tensor:
