@@ -13,7 +13,7 @@ _RIDGE = 5.0
 #: How much of the difference that pose and expression explain is taken over: what is measured of them is noisy on both sides.
 _TRUST = 0.6
 #: The jaw's share of the dial: the replaced region ends there, and its outline is the original's in any case.
-_JAW_SHARE = 0.6
+_JAW_SHARE = 0.3
 #: Mean distance of donors' landmarks from the targets', in inter-ocular distances: the dial's value is meant for such a donor.
 _TYPICAL = 0.0257
 
