@@ -286,6 +286,7 @@ class Anonymizer:
         persons = [self._person_of(job.face) for job in jobs]
         seeds = [(job.seed + job.attempt + job.searches) % 2**63 for job in jobs]
         batch = cut_windows([images[j.image] for j in jobs], [j.face for j in jobs], [j.window for j in jobs], seeds, persons, self.device)
+        batch.failed = [job.attempt for job in jobs]
         description = self._describe(batch, jobs) if method.describes else None
         made = method(batch, description, [job.exclude for job in jobs])
         if not bool(torch.isfinite(made.pixels).all()):

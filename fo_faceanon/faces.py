@@ -75,6 +75,7 @@ class CropBatch:
         boxes: ``B x 4`` float32 in window pixels.
         seeds: one 63-bit seed per face.
         persons: one person identifier per face, or None.
+        failed: how many results were rejected before, per face; None for none.
     """
 
     pixels: Tensor
@@ -82,6 +83,7 @@ class CropBatch:
     boxes: Tensor
     seeds: list[int]
     persons: list[str | None]
+    failed: list[int] | None = None
 
     def __len__(self) -> int:
         return self.pixels.shape[0]

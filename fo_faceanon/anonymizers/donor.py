@@ -64,7 +64,7 @@ class Donor:
     def __call__(self, batch: CropBatch, description: Description | None, exclude: list[set[int]]) -> Generated:
         if description is None:
             raise InputError(f"method {self.name!r} needs the faces described")
-        rows, cost = self.index.pick(description, batch.seeds, self.COUNT, exclude, batch.persons)
+        rows, cost = self.index.pick(description, batch.seeds, self.COUNT, exclude, batch.persons, batch.failed)
         pixels = self._texture(batch, rows, self._explained(description))
         size = face_size(batch.landmarks)
         side = batch.pixels.shape[-1]

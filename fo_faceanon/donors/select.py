@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.donors.bank import DonorBank
+from fo_faceanon.donors.consensus import Consensus, log_age
 from fo_faceanon.donors.describe import Description
 
 #: Donors kept by likeness before identity decides.
@@ -32,10 +33,10 @@ class SelectionWeights:
     pose: float = 0.012
     light: float = 0.012
     skin: float = 0.15
-    age: float = 35.0
-    male: float = 45.0
-    beard: float = 40.0
-    glasses: float = 45.0
+    age: float = 60.0
+    male: float = 120.0
+    beard: float = 60.0
+    glasses: float = 70.0
     occluded: float = 12.0
     identity: float = 300.0
 
@@ -61,19 +62,19 @@ class DonorIndex:
         self.bank = bank
         self.weights = weights or SelectionWeights()
         self._points = (_point_weights() * 100 / 136).sqrt().to(bank.device)
+        self._consensus = Consensus(bank.description)
         self._features = self._embed(bank.description)
         self._norms = self._features.square().sum(1)
 
     def _embed(self, d: Description) -> Tensor:
-        w = self.weights
-        child = torch.log((d.age.clamp_min(0) + 8) / 8)  # a year weighs more in a child
+        w, d = self.weights, self._consensus(d)
         columns = [
             d.shape * self._points * w.shape**0.5,
             d.expression * w.expression**0.5,
             d.pose * w.pose**0.5,
             d.light * (w.light / d.light.shape[1] * 3) ** 0.5,
             d.skin * (w.skin / 3) ** 0.5,
-            child[:, None] * w.age**0.5,
+            log_age(d.age)[:, None] * w.age**0.5,
             _decided(d.male) * w.male**0.5,
             _decided(d.beard) * w.beard**0.5,
             _decided(d.glasses, 0.3) * w.glasses**0.5,
@@ -95,6 +96,7 @@ class DonorIndex:
         count: int = 1,
         exclude: Sequence[set[int]] | None = None,
         persons: Sequence[str | None] | None = None,
+        failed: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Donor rows for each query.
 
@@ -105,6 +107,7 @@ class DonorIndex:
             exclude: rows that must not be chosen (tried before), per face.
             persons: secret-keyed person names; a name pulls the choice towards an identity of its own, so that the same
                 person gets look-alike donors in every picture.
+            failed: how many results were rejected, per face: each makes identity count more.
 
         Returns:
             ``B x count`` rows, and ``B`` the cost of the first of them.
@@ -117,8 +120,8 @@ class DonorIndex:
         near, rows = cost.topk(total, largest=False)
         identity = self.bank.description.identity[rows]
         likeness = torch.einsum("bkd,bd->bk", identity, query.identity).clamp_min(STRANGER)
-        tries = torch.tensor([1.0 + len(tried) / count for tried in exclude or [set()] * len(query)], device=near.device)
-        score = near + self.weights.identity * tries[:, None] * likeness  # each failed try makes identity count more
+        urgency = torch.tensor([1.0 + tries for tries in failed or [0] * len(query)], device=near.device)
+        score = near + self.weights.identity * urgency[:, None] * likeness
         for i, person in enumerate(persons or ()):
             if person is not None:
                 score[i] -= 4 * self.weights.identity * identity[i] @ _person_vector(person, identity.shape[-1]).to(identity)

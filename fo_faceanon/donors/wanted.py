@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fo_faceanon.attributes import FaceAttributes
 from fo_faceanon.detection import create_detector
+from fo_faceanon.donors.consensus import log_age
 from fo_faceanon.donors.describe import FaceDescriber, light_grid, normalised_shape
 from fo_faceanon.errors import FaceAnonError, InputError
 from fo_faceanon.images import decode_image
@@ -19,8 +20,7 @@ from fo_faceanon.windows import cut_windows, window_of
 
 def features_of(found: FaceAttributes, landmarks: Tensor, light: Tensor, skin: Tensor) -> Tensor:
     """``B x D`` features whose Euclidean distance is unlikeness, cheap enough for every candidate."""
-    child = torch.log((found.age.clamp_min(0) + 8) / 8)
-    single = torch.stack([child * 2.5, found.male * 1.5, found.glasses * 2, found.beard * 1.5], 1)
+    single = torch.stack([log_age(found.age) * 2.5, found.male * 1.5, found.glasses * 2, found.beard * 1.5], 1)
     parts = [normalised_shape(landmarks) * 2, found.expression * 0.4, found.pose / 12, single, skin / 12, light / 60]
     return torch.cat(parts, 1)
 

@@ -10,6 +10,7 @@ from skimage import data
 from fo_faceanon.donors.bank import DonorBank, write_bank
 from fo_faceanon.donors.build import encode_picture
 from fo_faceanon.donors.choose import spread, voted, without_duplicates
+from fo_faceanon.donors.consensus import Consensus
 from fo_faceanon.donors.describe import Description, FaceDescriber, frame_matrix, light_grid, mirror_order, normalised_shape
 from fo_faceanon.donors.select import FINALIST_MARGIN, DonorIndex, SelectionWeights
 from fo_faceanon.donors.steer import Steering
@@ -173,3 +174,15 @@ def test_wanted_features_are_read_from_photographs_and_their_absence_is_said(tmp
     (tmp_path / "a.png").unlink()
     with pytest.raises(InputError, match="no face was found in the 2 pictures"):
         wanted_features(tmp_path, describer, lambda *_: None)
+
+
+def test_sex_and_age_are_the_mean_of_two_views(bank: DonorBank) -> None:
+    known = description(400, 3)
+    known.male = (known.identity[:, 0] > 0).float()  # identity tells the sex
+    known.age = torch.full((400,), 30.0)
+    mistaken = known[:50]
+    mistaken.male = 1 - mistaken.male
+    agreed = Consensus(known)(mistaken)
+    assert ((agreed.male - 0.5).abs() < 0.35).float().mean() > 0.9  # in doubt
+    assert torch.allclose(agreed.age, torch.full((50,), 30.0), atol=1.0)
+    assert ((Consensus(known)(known).male > 0.5) == (known.male > 0.5)).all()
