@@ -50,7 +50,7 @@ class Donor:
     DIALS: tuple[str, ...] = ("bank", "shape", "light", "light_strength", "bandwidth", "pyramid", "colour_strength")
     COUNT = 1
 
-    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.7, **photometry: object) -> None:
+    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.8, **photometry: object) -> None:
         if not 0 <= shape <= 1:
             raise InputError(f"shape must be in [0, 1], but got {shape}")
         self.shape = float(shape)
