@@ -77,8 +77,7 @@ class DonorIndex:
             log_age(d.age)[:, None] * w.age**0.5,
             _decided(d.male) * w.male**0.5,
             _decided(d.beard) * w.beard**0.5,
-            _decided(d.glasses, 0.3) * w.glasses**0.5,
-            _decided(d.sunglasses) * (3 * w.glasses) ** 0.5,
+            _decided(d.glasses, 0.3) * w.glasses**0.5,  # dark ones too: no donor wears them
         ]
         return torch.nan_to_num(torch.cat(columns, 1))
 

@@ -9,11 +9,13 @@ import torch
 
 from fo_faceanon.faces import Face
 from fo_faceanon.landmarks.dlib68 import Dlib68
-from fo_faceanon.landmarks.net68 import MarkedFace, Net68, face_size
+from fo_faceanon.landmarks.net68 import PRESENCE, MarkedFace, Net68, face_size
 
 #: dlib is believed up to this mean distance from the network's points, in face sizes. On 1,075 held-out training faces this kept 1 of
 #: dlib's 224 wrong answers (beyond 0.15) and replaced 4 of its 554 good ones (within 0.08).
 BELIEVED = 0.10
+#: Expected error of the network's points, in face sizes, up to which dlib's agreement makes up for its doubt.
+DOUBTFUL = 0.25
 
 
 class Landmarks68:
@@ -46,10 +48,15 @@ class Landmarks68:
 
 
 def choose_landmarks(dlib: np.ndarray | None, marked: MarkedFace | None) -> np.ndarray | None:
-    """dlib's points (``68 x 2``, or None where it has none) if the network bears them out, else the network's if it trusts its own."""
-    if marked is None or not marked.credible:
+    """dlib's points (``68 x 2``, or None where it has none) if the network bears them out, else the network's if it trusts its own.
+
+    A network in doubt, as on a blurred face, is borne out by dlib in turn.
+    """
+    if marked is None or marked.presence < PRESENCE or marked.error > DOUBTFUL:
         return None
-    return dlib if dlib is not None and disagreement(dlib, marked.points) <= BELIEVED else marked.points
+    if dlib is not None and disagreement(dlib, marked.points) <= BELIEVED:
+        return dlib
+    return marked.points if marked.credible else None
 
 
 def disagreement(a: np.ndarray, b: np.ndarray) -> float:

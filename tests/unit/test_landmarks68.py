@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fo_faceanon.faces import Face
-from fo_faceanon.landmarks.landmarks68 import BELIEVED, Landmarks68, choose_landmarks, disagreement
+from fo_faceanon.landmarks.landmarks68 import BELIEVED, DOUBTFUL, Landmarks68, choose_landmarks, disagreement
 from fo_faceanon.landmarks.net68 import PRESENCE, WORST, MarkedFace, face_size
 
 MTCNN_BOX = (179.5, 63.8, 265.4, 172.7)  # of the astronaut, by MTCNN
@@ -49,9 +49,16 @@ def test_the_network_takes_over_where_dlib_is_wrong_or_silent() -> None:
 def test_nothing_where_the_network_sees_no_face() -> None:
     marks = points()
     assert choose_landmarks(marks, sure(marks, presence=PRESENCE - 0.01)) is None
-    assert choose_landmarks(marks, sure(marks, error=WORST + 0.01)) is None
+    assert choose_landmarks(None, sure(marks, error=WORST + 0.01)) is None
+    assert choose_landmarks(marks, sure(marks, error=DOUBTFUL + 0.01)) is None
     assert choose_landmarks(marks, sure(np.full((68, 2), np.nan, np.float32))) is None
     assert choose_landmarks(None, None) is None
+
+
+def test_a_network_in_doubt_is_borne_out_by_dlib() -> None:
+    marks = points()
+    assert choose_landmarks(marks, sure(marks, error=WORST + 0.01)) is marks
+    assert choose_landmarks(marks + 1000, sure(marks, error=WORST + 0.01)) is None
 
 
 def test_disagreement_is_in_face_sizes() -> None:
