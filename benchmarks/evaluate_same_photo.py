@@ -18,17 +18,15 @@ colour: inside the original's face, whether or not the judge found one, in windo
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from embedding import JudgedSet, judge_set, recognisers
-from judge import steady_landmarks, unsteadiness
+from judge import seven_landmarks, steady_landmarks, unsteadiness
 from scores import same_photo
-from sources import Anonymize, from_folder, jpeg95, method, read_folder, read_tar, solid_fill
+from sources import compared, comparison_parser, originals_of, write_report
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,7 +41,6 @@ from fo_faceanon.weights import find_weight, require_weight
 
 #: dlib's landmarks hold on to a face if another box moves them by less than this, in inter-ocular distances.
 STEADY = 0.03
-SETS = ("celebahq", "lfw", "london")
 
 
 def landmark_errors(made: JudgedSet, originals: JudgedSet) -> dict[str, float]:
@@ -54,9 +51,10 @@ def landmark_errors(made: JudgedSet, originals: JudgedSet) -> dict[str, float]:
     errors, steady = [], []
     for after, before, theirs, face in zip(made.images, originals.images, made.faces, originals.faces, strict=True):
         if theirs and face:
-            kept, known = steady_landmarks(after, theirs.landmarks), steady_landmarks(before, face.landmarks)
+            seven = seven_landmarks(before, face.landmarks)
+            kept, known = steady_landmarks(after, theirs.landmarks), seven.mean(0)
             errors.append(np.abs(kept - known).mean(1) / np.linalg.norm(known[36:42].mean(0) - known[42:48].mean(0)))
-            steady.append(unsteadiness(before, face.landmarks) < STEADY)
+            steady.append(unsteadiness(seven) < STEADY)
     if not errors:
         return {"n": 0}
     rows = np.stack(errors)
@@ -159,22 +157,8 @@ def evaluate(made: JudgedSet, originals: JudgedSet, networks: Sequence[Recognise
 def table(results: dict[str, dict], networks: Sequence[Recogniser]) -> str:
     """Markdown: one line per set of pictures."""
     names = [n.name + (" (guide)" if n.guide_allowed else "") for n in networks]
-    head = [
-        "",
-        "detected %",
-        "lm68",
-        "lm51",
-        "steady n",
-        "lm68",
-        "lm51",
-        "lm478 (n)",
-        "emotion %",
-        "Si-MSE",
-        "Si-MSE enc.",
-        "Si-L2",
-        "dE skin",
-        "dE mean",
-    ]
+    head = ["", "detected %", "lm68", "lm51", "steady n", "lm68", "lm51", "lm478 (n)", "emotion %"]
+    head += ["Si-MSE", "Si-MSE enc.", "Si-L2", "dE skin", "dE mean"]
     head += [f"cos {name} (imp.) / rank-1" for name in names]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, result in results.items():
@@ -196,35 +180,23 @@ def table(results: dict[str, dict], networks: Sequence[Recogniser]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("originals", help=f"a folder of originals, or one of {', '.join(SETS)}")
-    parser.add_argument("anonymized", type=Path, nargs="*", help="folders of anonymized pictures with the same relative paths")
-    parser.add_argument("--setting", action="append", default=[], help="one of our methods, name:dial=value,...; may be repeated")
-    parser.add_argument("--limit", type=int, help="only the first so many pictures")
+    parser = comparison_parser(__doc__)
     parser.add_argument("--cache", type=Path, help="a folder that keeps what was judged and embedded")
-    parser.add_argument("--out", type=Path, help="where the results go, as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    named = args.originals in SETS
-    pictures = read_tar(args.originals, args.limit) if named else read_folder(Path(args.originals))
-    pictures = dict(list(pictures.items())[: args.limit])
+    pictures = originals_of(args)
     if not pictures:
         raise SystemExit(f"no pictures in {args.originals}")
     networks = recognisers()
     expression = load_expression(require_weight("expression"))
     originals = judge_set(list(pictures.values()), networks, args.cache)
-    sources: dict[str, Anonymize] = {"JPEG 95 (noise floor)": jpeg95, "solid fill": solid_fill}
-    sources |= {setting: method(setting) for setting in args.setting}
-    sources |= {str(folder): from_folder(folder, list(pictures)) for folder in args.anonymized}
     results = {}
-    for name, anonymize in sources.items():
+    for name, anonymize in compared(args, list(pictures)).items():
         made = judge_set(anonymize(originals.images, originals.alignment), networks, args.cache, originals)
         results[name] = evaluate(made, originals, networks, expression)
     print(table(results, networks))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
+    write_report(args.out, results)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ original's landmarks, for every row.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from judge import judge_face
-from sources import Anonymize, from_folder, jpeg95, method, read_folder, read_tar, solid_fill
+from sources import compared, comparison_parser, originals_of, write_report
 from torch import Tensor
 
 from fo_faceanon.faces import Face
@@ -27,7 +25,6 @@ from fo_faceanon.metrics.realism import fid, kid
 from fo_faceanon.networks.inception import FidInception
 from fo_faceanon.windows import cut_windows, window_of
 
-SETS = ("celebahq", "lfw", "london")
 REGIONS = ("whole picture", "face")
 
 
@@ -83,34 +80,24 @@ def table(results: dict[str, dict[str, dict[str, float | int]]]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("originals", help=f"a folder of originals, or one of {', '.join(SETS)}")
-    parser.add_argument("anonymized", type=Path, nargs="*", help="folders of anonymized pictures with the same relative paths")
-    parser.add_argument("--setting", action="append", default=[], help="one of our methods, name:dial=value,...; may be repeated")
-    parser.add_argument("--limit", type=int, help="only the first so many pictures")
+    parser = comparison_parser(__doc__)
     parser.add_argument("--device", default="cpu", help="where the Inception network runs")
-    parser.add_argument("--out", type=Path, help="where the results go, as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    pictures = read_tar(args.originals, args.limit) if args.originals in SETS else read_folder(Path(args.originals))
-    images = list(pictures.values())[: args.limit]
+    pictures = originals_of(args)
+    images = list(pictures.values())
     if len(images) < 2:
         raise SystemExit(f"{args.originals} holds {len(images)} pictures; distances between sets need two at least")
     network, faces = FidInception(args.device), main_faces(images)
     originals = features_of(images, faces, network)
     landmarks = [face.landmarks if face else None for face in faces]
-    sources: dict[str, Anonymize] = {"JPEG 95 (noise floor)": jpeg95, "solid fill": solid_fill}
-    sources |= {setting: method(setting) for setting in args.setting}
-    sources |= {str(folder): from_folder(folder, list(pictures)[: args.limit]) for folder in args.anonymized}
     results = {}
-    for name, anonymize in sources.items():
+    for name, anonymize in compared(args, list(pictures)).items():
         results[name] = compare(features_of(anonymize(images, landmarks), faces, network), originals)
         print(name, json.dumps(results[name]), flush=True)
     print(table(results))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
+    write_report(args.out, results)
 
 
 if __name__ == "__main__":

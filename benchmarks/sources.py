@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+#: Evaluation sets that stand for a folder of originals.
+SETS = ("celebahq", "lfw", "london")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 #: A way to anonymize: pictures and the landmarks of their main faces in, pictures out.
 Anonymize = Callable[[Sequence[np.ndarray], Sequence[np.ndarray | None]], list[np.ndarray]]
@@ -115,3 +119,35 @@ def solid_fill(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | No
         filled[hull] = np.round(image[hull].mean(0))
         results.append(filled)
     return results
+
+
+def comparison_parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark that compares originals with what anonymizers made of them."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("originals", help=f"a folder of originals, or one of {', '.join(SETS)}")
+    parser.add_argument("anonymized", type=Path, nargs="*", help="folders of anonymized pictures with the same relative paths")
+    parser.add_argument("--setting", action="append", default=[], help="one of our methods, name:dial=value,...; may be repeated")
+    parser.add_argument("--limit", type=int, help="only the first so many pictures")
+    parser.add_argument("--out", type=Path, help="where the results go, as JSON")
+    return parser
+
+
+def originals_of(args: argparse.Namespace) -> dict[str, np.ndarray]:
+    """The originals that the command line names, by name."""
+    named = args.originals in SETS
+    pictures = read_tar(args.originals, args.limit) if named else read_folder(Path(args.originals))
+    return dict(list(pictures.items())[: args.limit])
+
+
+def compared(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Anonymize]:
+    """The noise floor, the privacy floor, and what the command line names."""
+    sources: dict[str, Anonymize] = {"JPEG 95 (noise floor)": jpeg95, "solid fill": solid_fill}
+    sources |= {setting: method(setting) for setting in args.setting}
+    return sources | {str(folder): from_folder(folder, names) for folder in args.anonymized}
+
+
+def write_report(path: Path | None, results: dict[str, Any]) -> None:
+    """The results as JSON, where a path was given."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=1) + "\n")

@@ -95,8 +95,7 @@ class CropBatch:
 
     def reduce(self, pixels: Tensor) -> Tensor:
         """``B x 3 x S x S`` pictures of these windows, averaged over blocks."""
-        factor = self.reduction
-        return block_means(pixels, factor)
+        return block_means(pixels, self.reduction)
 
     @property
     def reduced_landmarks(self) -> Tensor:
@@ -142,6 +141,8 @@ def apply_affine(matrix: Tensor, points: Tensor) -> Tensor:
 
 def block_means(images: Tensor, factor: int) -> Tensor:
     """``B x C x H x W`` averaged over blocks of ``factor x factor``; the last ones average what there is of them."""
+    if factor == 1:
+        return images
     height, width = images.shape[-2:]
     if height % factor or width % factor or factor > 4:
         return F.avg_pool2d(images, factor, ceil_mode=True, count_include_pad=False)
@@ -151,7 +152,7 @@ def block_means(images: Tensor, factor: int) -> Tensor:
             part = images[..., row::factor, column::factor]
             total = part.clone() if total is None else total.add_(part)
     assert total is not None
-    return total.div_(factor * factor) if factor > 1 else images
+    return total.div_(factor * factor)
 
 
 def grid_sample_pixels(images: Tensor, positions: Tensor, mode: str = "bilinear") -> Tensor:

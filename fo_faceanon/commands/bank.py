@@ -41,12 +41,13 @@ def build(
     from fo_faceanon.donors.build import build_bank
 
     with show.progress_bar() as bar:
-        tasks: dict[str, int] = {}
-
-        def report(done: int, total: int, what: str) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
-
-        folder = build_bank(out, size=size, candidates=candidates, seed=seed, progress=report, like=like)
+        report = show.named_tasks(bar)
+        folder = build_bank(
+            out,
+            size=size,
+            candidates=candidates,
+            seed=seed,
+            progress=lambda done, total, what: report(what, done, total),
+            like=like,
+        )
     typer.echo(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from fo_faceanon.records import RunReport
 
@@ -60,6 +60,18 @@ def progress_bar(quiet: bool = False) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, disable=quiet) as progress:
         yield progress
+
+
+def named_tasks(bar: Progress) -> Callable[..., None]:
+    """``report(name, done, total, description)`` for a bar on which every name gets a task of its own; ``total`` may be None."""
+    tasks: dict[str, TaskID] = {}
+
+    def report(name: str, done: int, total: int | None = None, description: str | None = None) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=total)
+        bar.update(tasks[name], completed=done, total=total, description=description or name)
+
+    return report
 
 
 def print_report(report: RunReport, resumed: int = 0) -> None:

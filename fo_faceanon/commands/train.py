@@ -32,12 +32,10 @@ def prepare(
 
     sources = [parse_source(text, SYNTHETIC | set(synthetic or ())) for text in data]
     with show.progress_bar() as bar:
-        tasks: dict[str, int] = {}
+        tasks = show.named_tasks(bar)
 
         def report(name: str, pictures: int, kept: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=None)
-            bar.update(tasks[name], completed=pictures, description=f"{name}: {kept} faces of")  # type: ignore[arg-type]
+            tasks(name, pictures, description=f"{name}: {kept} faces of")
 
         reports = as_dict(prepare_faces(sources, out, create_detector(detector, min_face=24), size, limit, report))
     if as_json:
@@ -59,14 +57,7 @@ def mesh(
     from fo_faceanon.training.mesh_points import add_mesh
 
     with show.progress_bar() as bar:
-        tasks: dict[str, int] = {}
-
-        def report(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)  # type: ignore[arg-type]
-
-        for name, count in add_mesh(folder, Mesh478(resolve_device(device)), report).items():
+        for name, count in add_mesh(folder, Mesh478(resolve_device(device)), show.named_tasks(bar)).items():
             show.out.print(f"{name}: {count} faces have mesh points")
 
 

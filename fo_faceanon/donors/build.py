@@ -133,7 +133,9 @@ def _choose(candidates: list[Candidate], size: int, seed: int, wanted: Tensor | 
         return candidates
     features = torch.from_numpy(np.stack([c.features for c in candidates]))
     named = voted(features, wanted, int(size * VOTED)) if wanted is not None else torch.zeros(0, dtype=torch.long)
-    others = torch.tensor(sorted(set(range(len(candidates))) - set(named.tolist())), dtype=torch.long)
+    unnamed = torch.ones(len(candidates), dtype=torch.bool)
+    unnamed[named] = False
+    others = unnamed.nonzero()[:, 0]
     others = others[spread(features[others], size - len(named), seed=seed)]
     return [candidates[i] for i in torch.cat([named, others]).sort().values.tolist()]
 

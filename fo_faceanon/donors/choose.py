@@ -49,15 +49,12 @@ def voted(features: Tensor, wanted: Tensor, count: int) -> Tensor:
         Up to ``count`` sorted indices, fewer where all rows that are near to anyone are named.
     """
     order = torch.cdist(wanted, features).argsort(1)
-    chosen: list[int] = []
-    seen: set[int] = set()
-    for row in order.T.flatten().tolist():
-        if len(chosen) >= count:
+    named: set[int] = set()
+    for row in (row for rank in order.T for row in rank.tolist()):
+        if len(named) == count:
             break
-        if row not in seen:
-            seen.add(row)
-            chosen.append(row)
-    return torch.tensor(sorted(chosen), dtype=torch.long)
+        named.add(row)
+    return torch.tensor(sorted(named), dtype=torch.long)
 
 
 def without_duplicates(identity: Tensor, limit: float) -> Tensor:

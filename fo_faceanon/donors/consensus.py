@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.donors.describe import Description
+from fo_faceanon.donors.ridge import ridge_slope
 
 #: Ridge of the regression, in rows of the bank with unit identity vectors.
 _RIDGE = 0.3
@@ -25,10 +26,8 @@ class Consensus:
     """
 
     def __init__(self, bank: Description) -> None:
-        x = _columns(bank).double()
-        y = torch.stack([(bank.male > 0.5).float(), log_age(bank.age)], 1).double()
-        weight = x.T @ x + _RIDGE * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        self._slope = torch.linalg.solve(weight, x.T @ y).float()
+        told = torch.stack([(bank.male > 0.5).float(), log_age(bank.age)], 1)
+        self._slope = ridge_slope(_columns(bank), told, _RIDGE)
 
     def __call__(self, description: Description) -> Description:
         """The same faces with ``male`` and ``age`` agreed upon."""

@@ -27,7 +27,7 @@ class Description:
 
     ``shape``: ``B x 136`` landmarks normalised for position, scale and roll, in inter-ocular distances.
     ``expression``: ``B x E`` standardised blendshapes, weighted. ``pose``: ``B x 3`` degrees (yaw, pitch, roll).
-    ``age``: ``B`` years. ``male``, ``beard``, ``glasses``, ``sunglasses``, ``occluded``: ``B`` in ``[0, 1]``.
+    ``age``: ``B`` years. ``male``, ``beard``, ``glasses``, ``occluded``: ``B`` in ``[0, 1]``.
     ``light``: ``B x (6*6*3)`` blurred CIE L*a*b* in the face's frame. ``skin``: ``B x 3`` mean L*a*b* of cheeks and nose.
     ``identity``: ``B x 128`` unit vectors of the guide recogniser.
     """
@@ -39,7 +39,6 @@ class Description:
     male: Tensor
     beard: Tensor
     glasses: Tensor
-    sunglasses: Tensor
     occluded: Tensor
     light: Tensor
     skin: Tensor
@@ -82,21 +81,24 @@ def eye_centres(landmarks: Tensor) -> Tensor:
     return torch.stack([landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)], 1)
 
 
+def spread_of(landmarks: Tensor) -> Tensor:
+    """``B``: root mean squared distance of ``B x N x 2`` landmarks from their centre."""
+    return (landmarks - landmarks.mean(1, keepdim=True)).square().sum(-1).mean(1).sqrt().clamp_min(1e-3)
+
+
 def normalised_shape(landmarks: Tensor) -> Tensor:
     """``B x 136``: landmarks in inter-ocular distances around their centre, with the roll of the eyes removed."""
     eyes = eye_centres(landmarks)
     unit = landmarks.new_tensor([[-0.5, 0.0], [0.5, 0.0]])
     aligned = apply_affine(estimate_similarity(eyes, unit), landmarks)
     # A profile has eyes close together: normalise by the overall size too, so that it is not blown up.
-    aligned = aligned - aligned.mean(1, keepdim=True)
-    spread = aligned.square().sum(-1).mean(1).sqrt().clamp_min(1e-3)
-    return (aligned / spread[:, None, None]).flatten(1)
+    spread = spread_of(aligned)
+    return ((aligned - aligned.mean(1, keepdim=True)) / spread[:, None, None]).flatten(1)
 
 
 def frame_matrix(landmarks: Tensor, side: int) -> Tensor:
     """``B x 2 x 3`` similarity from picture pixels to a ``side`` px frame that the face fills, levelled by the jaw and brows."""
-    centre = landmarks.mean(1, keepdim=True)
-    spread = (landmarks - centre).square().sum(-1).mean(1).sqrt().clamp_min(1e-3)
+    centre, spread = landmarks.mean(1, keepdim=True), spread_of(landmarks)
     eyes = eye_centres(landmarks)
     direction = eyes[:, 1] - eyes[:, 0]
     direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-3)
@@ -159,7 +161,6 @@ class FaceDescriber:
             male=found.male,
             beard=found.beard,
             glasses=found.glasses,
-            sunglasses=found.sunglasses,
             occluded=found.occluded,
             light=light,
             skin=skin,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fo_faceanon.donors.describe import Description, eye_centres
+from fo_faceanon.donors.describe import Description, eye_centres, spread_of
+from fo_faceanon.donors.ridge import ridge_slope
 from fo_faceanon.faces import apply_affine, estimate_similarity
 
 #: Ridge of the regression, in rows of the bank.
@@ -29,9 +30,7 @@ class ExplainedShape:
     """
 
     def __init__(self, bank: Description) -> None:
-        x, y = _columns(bank).double(), bank.shape.double()
-        gram = x.T @ x + _RIDGE * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        self._slope = torch.linalg.solve(gram, x.T @ y).float()
+        self._slope = ridge_slope(_columns(bank), bank.shape, _RIDGE)
 
     def __call__(self, description: Description) -> Tensor:
         """``B x 68 x 2`` in the units of :attr:`Description.shape`."""
@@ -64,21 +63,17 @@ def blend_shapes(target: Tensor, donor: Tensor, amount: float, explained: Tensor
     return target + (amount * _TYPICAL / distance.clamp_min(1e-6)).clamp(max=1.0)[:, None, None] * own
 
 
-def _spread(landmarks: Tensor) -> Tensor:
-    return (landmarks - landmarks.mean(1, keepdim=True)).square().sum(-1).mean(1).sqrt().clamp_min(1e-3)
-
-
 def _inter_ocular(landmarks: Tensor) -> Tensor:
     """``B``; of a turned head at least what its size makes likely."""
     eyes = eye_centres(landmarks)
-    return torch.maximum((eyes[:, 1] - eyes[:, 0]).norm(dim=1), 0.6 * _spread(landmarks)).clamp_min(1e-3)
+    return torch.maximum((eyes[:, 1] - eyes[:, 0]).norm(dim=1), 0.6 * spread_of(landmarks)).clamp_min(1e-3)
 
 
 def _to_window(landmarks: Tensor) -> Tensor:
     """``B x 2 x 3``: turns and scales differences of normalised shapes into window pixels."""
     eyes = eye_centres(landmarks)
     direction = eyes[:, 1] - eyes[:, 0]
-    direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-3) * _spread(landmarks)[:, None]
+    direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-3) * spread_of(landmarks)[:, None]
     cos, sin = direction.unbind(1)
     zero = torch.zeros_like(cos)
     return torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)

@@ -74,41 +74,47 @@ def face_masks(landmarks: Tensor, height: int, width: int, forehead: float = 0.6
     Raises:
         InputError: the landmarks have another shape.
     """
-    check_landmarks(landmarks)
-    known = landmarks.isfinite().all(-1).all(-1)
-    points = torch.where(known[:, None, None], landmarks, torch.zeros_like(landmarks)).float()
-    scale = max(1.0, max(height, width) / _GRID)
-    rows, columns = math.ceil(height / scale), math.ceil(width / scale)
-    step = points.new_tensor([width / columns, height / rows])
+    points, there = _known(landmarks)
+    grid = _grid(points, height, width)
     size = face_size(points)[:, None, None, None].clamp_min(1)
 
     face = torch.cat([points, forehead_points(points, forehead)], 1)
     inner = torch.cat([points[:, _JAW], points[:, _BROWS], forehead_points(points, 0.75 * forehead)], 1)
-    hulls = convex_distance([face, inner], rows, columns, step, directions=64)
+    hulls = convex_distance([face, inner], *grid, directions=64)
     parts = [points[:, part] for part in (_RIGHT_EYE, _LEFT_EYE, _MOUTH, _RIGHT_BROW, _LEFT_BROW)]
-    feature = convex_distance(parts, rows, columns, step, directions=24).amin(1, keepdim=True)
+    feature = convex_distance(parts, *grid, directions=24).amin(1, keepdim=True)
     # margins in fractions of the face: 3 % around eyes, brows and lips, 4 % inside the contour, both fading over 4 %
     skin = _ramp(feature / size, 0.01, 0.05) * _ramp(-hulls[:, 1:] / size, 0.02, 0.06)
 
-    distance = F.interpolate(hulls[:, :1], (height, width), mode="bilinear", align_corners=False)
-    hull = (0.5 - distance).clamp(0, 1)
+    hull = _inside(hulls[:, :1], height, width)
     skin = F.interpolate(skin, (height, width), mode="bilinear", align_corners=False)
-    there = known[:, None, None, None]
     return FaceMasks(hull * there, skin * hull * there)
 
 
 def face_hull(landmarks: Tensor, height: int, width: int, forehead: float = 0.6) -> Tensor:
     """The hull of :func:`face_masks` alone, ``B x 1 x H x W``, in a third of the time; arguments as there."""
+    points, there = _known(landmarks)
+    face = torch.cat([points, forehead_points(points, forehead)], 1)
+    return _inside(convex_distance([face], *_grid(points, height, width), directions=64), height, width) * there
+
+
+def _known(landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    """Finite landmarks (zeros for a face with a NaN), and ``B x 1 x 1 x 1`` whether a face has any."""
     check_landmarks(landmarks)
     known = landmarks.isfinite().all(-1).all(-1)
-    points = torch.where(known[:, None, None], landmarks, torch.zeros_like(landmarks)).float()
+    return torch.where(known[:, None, None], landmarks, torch.zeros_like(landmarks)).float(), known[:, None, None, None]
+
+
+def _grid(points: Tensor, height: int, width: int) -> tuple[int, int, Tensor]:
+    """Rows and columns of the grid of distances, and its cells' size in pixels."""
     scale = max(1.0, max(height, width) / _GRID)
     rows, columns = math.ceil(height / scale), math.ceil(width / scale)
-    step = points.new_tensor([width / columns, height / rows])
-    face = torch.cat([points, forehead_points(points, forehead)], 1)
-    distance = convex_distance([face], rows, columns, step, directions=64)
-    distance = F.interpolate(distance, (height, width), mode="bilinear", align_corners=False)
-    return (0.5 - distance).clamp(0, 1) * known[:, None, None, None]
+    return rows, columns, points.new_tensor([width / columns, height / rows])
+
+
+def _inside(distance: Tensor, height: int, width: int) -> Tensor:
+    """Where a signed distance on the grid is negative, at full size and antialiased over a pixel."""
+    return (0.5 - F.interpolate(distance, (height, width), mode="bilinear", align_corners=False)).clamp(0, 1)
 
 
 def convex_distance(parts: list[Tensor], rows: int, columns: int, step: Tensor, directions: int) -> Tensor:

@@ -16,10 +16,10 @@ from torch import nn
 from fo_faceanon.detection import create_detector, faces_from_boxes, list_detectors, merge_faces, same_face
 from fo_faceanon.detection.mtcnn import MTCNN, level_count, proposal_maps, square, suppress_contained
 from fo_faceanon.detection.mtcnn_networks import ConvolvedPool, MaxPool
-from fo_faceanon.detection.pyramid import crop_boxes, half_octaves, halve, halve_chain
+from fo_faceanon.detection.pyramid import crop_boxes, half_octaves, halve_chain
 from fo_faceanon.detection.yunet import OVERLAP, TILE, tiles
 from fo_faceanon.errors import InputError, WeightsError
-from fo_faceanon.faces import Face, box_iou
+from fo_faceanon.faces import Face, block_means, box_iou
 from fo_faceanon.weights import find_weight
 
 HAS_YUNET = find_weight("yunet", "face_detection_yunet_2023mar.onnx") is not None
@@ -283,7 +283,7 @@ def test_proposal_networks_first_layers_in_one_are_what_they_were(size: tuple[in
 @pytest.mark.parametrize("size", [(1, 1), (8, 6), (7, 6), (6, 7), (5, 5)])
 def test_halving_is_average_pooling(size: tuple[int, int]) -> None:
     x = torch.randn(2, 3, *size)
-    assert torch.equal(halve(x), torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))
+    assert torch.equal(block_means(x, 2), torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))
 
 
 def test_union_enlarges_where_one_detector_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
