@@ -10,7 +10,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fo_faceanon.errors import InputError
-from fo_faceanon.evaluation import Evaluator, FaceMetrics
+from fo_faceanon.evaluation.pair import Evaluator, FaceMetrics
 from fo_faceanon.host.fields import FACES, LANDMARKS, MEDIA, STATUS
 from fo_faceanon.host.session import require_images, root_dataset, sample_ids, stream_values
 from fo_faceanon.images import decode_image

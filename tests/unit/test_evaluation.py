@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from fo_faceanon.errors import InputError, OutputError
-from fo_faceanon.evaluation import Evaluator, landmark_error
+from fo_faceanon.evaluation.pair import Evaluator, landmark_error
 from fo_faceanon.faces import Face
 from fo_faceanon.landmarks.dlib68 import Dlib68
 from fo_faceanon.photometry.grain import LIMIT, match_grain
