@@ -30,16 +30,21 @@ def shared_folder() -> Path:
     return folder
 
 
-def read_tar(name: str, limit: int | None = None) -> dict[str, np.ndarray]:
-    """``H x W x 3`` uint8 pictures of one evaluation set by file name, in order."""
-    pictures = {}
+def read_files(name: str, limit: int | None = None) -> dict[str, bytes]:
+    """The encoded pictures of one evaluation set by file name, in order."""
+    files: dict[str, bytes] = {}
     with tarfile.open(shared_folder() / "data" / "eval" / f"{name}.tar") as archive:
         for member in archive:
             if member.isfile() and member.name.lower().endswith(IMAGE_SUFFIXES):
-                pictures[member.name] = decode(archive.extractfile(member).read())  # type: ignore[union-attr]
-                if len(pictures) == limit:
+                files[member.name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+                if len(files) == limit:
                     break
-    return pictures
+    return files
+
+
+def read_tar(name: str, limit: int | None = None) -> dict[str, np.ndarray]:
+    """``H x W x 3`` uint8 pictures of one evaluation set by file name, in order."""
+    return {file: decode(data) for file, data in read_files(name, limit).items()}
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -72,18 +77,19 @@ def from_folder(folder: Path, names: Sequence[str]) -> Anonymize:
     return anonymize
 
 
-def method(setting: str, seed: int = 0) -> Anonymize:
-    """One of our methods with dials, written ``name`` or ``name:dial=value,dial=value`` (values as JSON)."""
-    from fo_faceanon import Anonymizer
+def parse_setting(setting: str) -> tuple[str, dict[str, Any]]:
+    """``name`` or ``name:dial=value,dial=value`` as a method and its dials."""
+    from fo_faceanon.registry import parse_dials
 
     name, _, rest = setting.partition(":")
-    dials = {}
-    for part in filter(None, rest.split(",")):
-        key, _, value = part.partition("=")
-        try:
-            dials[key] = json.loads(value)
-        except json.JSONDecodeError:
-            dials[key] = value
+    return name, parse_dials(filter(None, rest.split(",")))
+
+
+def method(setting: str, seed: int = 0) -> Anonymize:
+    """One of our methods with dials: see :func:`parse_setting`."""
+    from fo_faceanon import Anonymizer
+
+    name, dials = parse_setting(setting)
     anonymizer = Anonymizer(name, seed=seed, **dials)
 
     def anonymize(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]) -> list[np.ndarray]:

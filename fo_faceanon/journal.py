@@ -63,6 +63,8 @@ class Journal:
 
     def _open_own(self, path: Path) -> BinaryIO:
         file = open(path, "a+b")  # noqa: SIM115 - close() closes it
+        if _holds_no_record(file):  # of a run that was refused before its first image: it binds nobody
+            file.truncate(0)
         end = self._read(file)
         file.truncate(end)  # a line that was torn when the run was killed
         if end == 0:
@@ -157,6 +159,13 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _holds_no_record(file: BinaryIO) -> bool:
+    """Whether there is no whole line after the first."""
+    file.seek(0)
+    file.readline()
+    return not file.readline().endswith(b"\n")
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -117,3 +118,21 @@ def create_method(name: str, device: str, dials: dict[str, Any]) -> Method:
     if unknown:
         raise InputError(f"method {name!r} has no dial {', '.join(unknown)}; its dials are {', '.join(known) or 'none'}")
     return factory(device=device, **dials)
+
+
+def parse_dials(texts: Iterable[str]) -> dict[str, Any]:
+    """Dials written ``name=value``; values are JSON (numbers) where they are, else text.
+
+    Raises:
+        InputError: one is written otherwise.
+    """
+    dials: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"a dial must be written name=value, for example shape=0.5, but got {text!r}")
+        try:
+            dials[name] = json.loads(value)
+        except json.JSONDecodeError:
+            dials[name] = value
+    return dials

@@ -27,11 +27,9 @@ def anonymize(
     same_names: Annotated[bool, typer.Option("--same-names", help="keep file and folder names; else they become neutral")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="remove what an earlier run wrote and begin again")] = False,
     journal: Annotated[Path | None, typer.Option(help="folder of the journal and of the mapping of names (default: DST.faceanon)")] = None,
-    shape: Annotated[float | None, typer.Option(help="0 keeps the shape of the face, 1 takes the donor's")] = None,
-    light: Annotated[str | None, typer.Option(help="lowpass, intrinsic, harmonics or none")] = None,
-    light_strength: Annotated[float | None, typer.Option(help="0 to 1")] = None,
-    bandwidth: Annotated[float | None, typer.Option(help="finest light handed over, as a fraction of the face")] = None,
-    colour_strength: Annotated[float | None, typer.Option(help="0 to 1")] = None,
+    dial: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="a dial of the method, for example shape=0.5; may be repeated")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON on stdout, no progress bar")] = False,
 ) -> None:
     """Anonymize the faces of a folder of images, or of a FiftyOne dataset.
@@ -40,11 +38,10 @@ def anonymize(
     output file, and the exit code says so.
     """
     from fo_faceanon.engine import Options
-    from fo_faceanon.registry import method_info
+    from fo_faceanon.registry import method_info, parse_dials
 
     method_info(method)
-    given = {"shape": shape, "light": light, "light_strength": light_strength, "bandwidth": bandwidth, "colour_strength": colour_strength}
-    dials = {name: value for name, value in given.items() if value is not None}
+    dials = parse_dials(dial or ())
     common: dict[str, Any] = {"seed": seed, "device": device, "workers": workers, "batch_size": batch_size}
     common |= {"detector": detector, "min_face": min_face}
     if source.startswith(DATASET):

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from fo_faceanon.cli import app
 from fo_faceanon.doctor import Check
 from fo_faceanon.donors import bank, build
+from fo_faceanon.errors import InputError
 from fo_faceanon.records import RunReport
+from fo_faceanon.registry import parse_dials
 
 
 def invoke(*arguments: object) -> Any:
@@ -38,7 +40,9 @@ class Calls:
 def test_anonymize_a_dataset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: dict[str, int], code: int) -> None:
     calls = Calls(RunReport("key", "mask", images, {"generated": 2}, 2))
     monkeypatch.setitem(sys.modules, "fo_faceanon.host.runner", SimpleNamespace(anonymize=calls))
-    result = invoke("anonymize", "fiftyone:people", tmp_path, "--method", "mask", "--seed", 4, "--restart", "--shape", 0.25, "--json")
+    result = invoke(
+        "anonymize", "fiftyone:people", tmp_path, "--method", "mask", "--seed", 4, "--restart", "--dial", "shape=0.25", "--json"
+    )
     assert result.exit_code == code
     values = json.loads(result.stdout)
     assert values["images"] == images and values["dataset"] == "people" and values["exit_code"] == code
@@ -102,3 +106,14 @@ def test_weights_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("fo_faceanon.weights.get_weight", get)
     result = invoke("weights", "get", "yunet")
     assert result.exit_code == 0 and result.stdout.strip().endswith("yunet") and "MIT" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["shape", "=1", "shape="])
+def test_a_dial_without_a_value_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "in").mkdir()
+    result = invoke("anonymize", tmp_path / "in", tmp_path / "out", "--dial", text)
+    assert isinstance(result.exception, InputError) and "name=value" in str(result.exception)
+
+
+def test_dials_are_numbers_or_text() -> None:
+    assert parse_dials(["shape=0.5", "k=2", "light=none"]) == {"shape": 0.5, "k": 2, "light": "none"}

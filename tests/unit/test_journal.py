@@ -88,9 +88,18 @@ def test_a_damaged_line_costs_its_image_only(tmp_path: Path) -> None:
 
 
 def test_another_configuration_is_refused_in_words(tmp_path: Path) -> None:
-    Journal(tmp_path / "j", {"method": "blur", "seed": 1}).close()
+    with Journal(tmp_path / "j", {"method": "blur", "seed": 1}) as journal:
+        journal.append(done(tmp_path, "a"))
     with pytest.raises(OutputError, match=r"method was 'blur' and is 'mask'.*--restart"):
         Journal(tmp_path / "j", {"method": "mask", "seed": 1})
+
+
+def test_a_run_that_did_nothing_binds_nobody(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", {"method": "blr"}).close()
+    with Journal(tmp_path / "j", {"method": "blur"}) as journal:
+        journal.append(done(tmp_path, "a"))
+    with Journal(tmp_path / "j", {"method": "blur"}) as journal:
+        assert journal.vouched("a", tmp_path / "a.in") is not None
 
 
 def test_shards_share_a_folder(tmp_path: Path) -> None:
