@@ -1,0 +1,62 @@
+"""Figures as people read them: as many digits as mean something, shares in per cent, intervals, what stands in for no value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fo_faceanon.evaluation.figures import FigureSpec
+
+#: Shown where there is nothing to show; never a zero.
+NOTHING = "\N{EN DASH}"
+_DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", "neither": "to compare with"}
+
+
+def number(value: float | None, unit: str = "", digits: int | None = None) -> str:
+    """A value with the digits that its size calls for; a share (unit ``%``, 0 to 1) in per cent."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if unit == "%":
+        return f"{100 * value:.1f} %"
+    text = f"{value:,.{decimals(value) if digits is None else digits}f}"
+    return f"{text}°" if unit == "degrees" else text
+
+
+def decimals(value: float) -> int:
+    """Digits after the point for about three that count; six at most."""
+    size = abs(value)
+    if size >= 100 or size == 0:
+        return 0 if size else 1
+    return min(6, max(0, 2 - math.floor(math.log10(size)))) if size >= 0.001 else 5
+
+
+def interval(low: float | None, high: float | None, unit: str, like: float | None = None) -> str:
+    """``low to high``, in the digits of the value that they belong to."""
+    if low is None or high is None:
+        return NOTHING
+    if unit == "%":
+        return f"{100 * low:.1f} to {100 * high:.1f} %"
+    digits = decimals(like if like else high)
+    return f"{number(low, '', digits)} to {number(high, unit, digits)}"
+
+
+def value_of(figure: dict[str, Any] | None) -> float | None:
+    """The value of a figure of an evaluation; None where it was withheld or is not there."""
+    value = figure.get("value") if figure else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def direction(spec: FigureSpec) -> str:
+    """Which way is better, in words."""
+    return _DIRECTIONS[spec.better]
+
+
+def unit_note(spec: FigureSpec) -> str:
+    """The unit where the value does not carry it."""
+    return {"inter-ocular": "in distances between the eyes"}.get(spec.unit, "")
+
+
+def count(value: int | float | None, one: str, many: str | None = None) -> str:
+    """``1 face``, ``1,200 faces``."""
+    value = int(value or 0)
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
