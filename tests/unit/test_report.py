@@ -148,7 +148,7 @@ def test_every_chart_says_in_words_what_it_shows(outline: Outline) -> None:
 def test_the_worst_judge_decides_and_the_guide_never_does() -> None:
     figures = sample_evaluation()["figures"]
     assert worst_recogniser(figures) == "edgeface_s"
-    figures["reidentified_dlib"] = figure(0.9)
+    figures["reidentified_dlib"] = figure(90.0)
     assert worst_recogniser(figures) == "edgeface_s"
     figures["reidentified_edgeface_s"] = figure(None, withheld="not here")
     figures["cosine_facenet_casia"] = figure(0.3)
@@ -183,7 +183,7 @@ def test_only_gaps_beyond_their_interval_are_told() -> None:
     ("value", "unit", "shown"),
     [
         (0.0213, "", "0.0213"),
-        (0.9849, "%", "98.5 %"),
+        (98.49, "%", "98.5 %"),
         (2.4, "degrees", "2.40°"),
         (1234.5, "", "1,234"),
         (5.312, "", "5.31"),

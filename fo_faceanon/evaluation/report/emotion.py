@@ -58,13 +58,9 @@ def _accuracy(accuracy: Any) -> Html:
     if accuracy is None:
         return el("p", "How often this network itself is right is not known here: agreement says nothing without it.", cls="warn")
     if isinstance(accuracy, (int, float)):
-        said = f"On labelled faces, the network itself is right {number(float(accuracy), '%')} of the time."
+        said = f"On labelled faces, the network itself is right {_share(accuracy)} of the time."
     elif isinstance(accuracy, dict):
-        parts = [
-            f"{key.replace('_', ' ')}: {number(float(v), '%') if isinstance(v, float) and 0 <= v <= 1 else v}"
-            for key, v in accuracy.items()
-            if not isinstance(v, (dict, list))
-        ]
+        parts = [f"{key.replace('_', ' ')}: {_share(v)}" for key, v in accuracy.items() if not isinstance(v, (dict, list))]
         said = f"The network's own accuracy on labelled faces: {'; '.join(parts)}."
     else:
         said = f"The network's own accuracy: {accuracy}"
@@ -75,3 +71,8 @@ def _accuracy(accuracy: Any) -> Html:
         el("em", "emotion kept"),
         " says how often.",
     )
+
+
+def _share(value: Any) -> str:
+    """A fraction in per cent; anything else as it stands."""
+    return number(100 * value, "%") if isinstance(value, float) and 0 <= value <= 1 else str(value)

@@ -134,7 +134,7 @@ def _cell(spec: FigureSpec, figure: dict[str, Any]) -> Html:
 
 
 def _tick(spec: FigureSpec, value: float) -> str:
-    return f"{100 * value:.3g} %" if spec.unit == "%" else f"{value:g}"
+    return f"{value:.3g} %" if spec.unit == "%" else f"{value:g}"
 
 
 def _shortened(name: str, length: int = 16) -> str:

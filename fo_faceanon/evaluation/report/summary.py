@@ -119,11 +119,10 @@ def _simple(figures: dict[str, Any], name: str, words: str) -> str:
     value = value_of(figure)
     if figure is None or value is None:
         return ""
-    unit = "%" if spec.unit == "inter-ocular" else spec.unit  # as a share of that distance
-    floor = figure.get("floor")
-    return words.format(
-        value=number(value, unit), floor=f"; merely re-encoded originals: {number(floor, unit)}" if floor is not None else ""
-    )
+    unit, factor = ("%", 100) if spec.unit == "inter-ocular" else (spec.unit, 1)  # as a share of that distance
+    floor = value_of({"value": figure.get("floor")})
+    beside = "" if floor is None else f"; merely re-encoded originals: {number(factor * floor, unit)}"
+    return words.format(value=number(factor * value, unit), floor=beside)
 
 
 def _spread(figure: dict[str, Any], unit: str) -> str:

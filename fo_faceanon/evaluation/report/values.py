@@ -13,11 +13,11 @@ _DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", "neithe
 
 
 def number(value: float | None, unit: str = "", digits: int | None = None) -> str:
-    """A value with the digits that its size calls for; a share (unit ``%``, 0 to 1) in per cent."""
+    """A value with the digits that its size calls for; a share (unit ``%``, 0 to 100) with one digit."""
     if value is None or not math.isfinite(value):
         return NOTHING
     if unit == "%":
-        return f"{100 * value:.1f} %"
+        return f"{value:.1f} %"
     text = f"{value:,.{decimals(value) if digits is None else digits}f}"
     return f"{text}°" if unit == "degrees" else text
 
@@ -35,7 +35,7 @@ def interval(low: float | None, high: float | None, unit: str, like: float | Non
     if low is None or high is None:
         return NOTHING
     if unit == "%":
-        return f"{100 * low:.1f} to {100 * high:.1f} %"
+        return f"{low:.1f} to {high:.1f} %"
     digits = decimals(like if like else high)
     return f"{number(low, '', digits)} to {number(high, unit, digits)}"
 
