@@ -1,4 +1,4 @@
-"""The files of a folder, and what their outputs are called."""
+"""What the outputs of a folder's files are called."""
 
 from __future__ import annotations
 
@@ -7,31 +7,15 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from fo_faceanon.errors import OutputError
+from fo_faceanon.files import list_files
 from fo_faceanon.images import write_atomic
 
-#: Files that systems leave behind in folders. Hidden files are left out as well.
-_LITTER = {"thumbs.db", "desktop.ini"}
 _SALT_BYTES = 32
-
-
-def list_files(root: Path) -> Iterator[str]:
-    """Paths below ``root``, relative and with forward slashes, in a fixed order; symbolic links to folders are not followed.
-
-    Every file that is not hidden is listed, images or not: what cannot be anonymized must not be passed over in silence. So
-    is a folder that cannot be read.
-    """
-    unreadable: list[str] = []
-    for folder, folders, files in os.walk(root, onerror=lambda error: unreadable.append(str(error.filename))):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and name.lower() not in _LITTER:
-                yield Path(folder, name).relative_to(root).as_posix()
-    for folder in unreadable:
-        yield Path(folder).relative_to(root).as_posix()
+__all__ = ["clean_temporaries", "list_files", "neutral_names", "same_name"]
 
 
 def same_name(key: str) -> str:
