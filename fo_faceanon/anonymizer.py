@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.anonymizers.base import Method
-from fo_faceanon.detection import Detector, create_detector, same_face
+from fo_faceanon.detection import Detector, confirming_face, create_detector
 from fo_faceanon.devices import one_thread, resolve_device
 from fo_faceanon.donors.describe import Description, FaceDescriber
 from fo_faceanon.errors import FaceAnonError, InputError
-from fo_faceanon.faces import CropBatch, Face, box_iou
+from fo_faceanon.faces import CropBatch, Face
 from fo_faceanon.identity import IdentityCheck, Verdict
 from fo_faceanon.landmarks.landmarks68 import Landmarks68
 from fo_faceanon.records import FaceRecord
@@ -222,7 +222,7 @@ class Anonymizer:
         found = dict(zip(loose, self.detect([images[i] for i in loose]), strict=True)) if loose else {}
         marked: list[Sequence[Face]] = []
         for i, entry in enumerate(faces):
-            placed = [_confirmed(face, found.get(i, ())) if _needs_landmarks(face) else None for face in entry]
+            placed = [confirming_face(face, found.get(i, ())) if _needs_landmarks(face) else None for face in entry]
             marks = iter(self._landmarker(images[i], [box for box in placed if box is not None]))
             marked.append([face if box is None else face.with_landmarks(next(marks)) for face, box in zip(entry, placed, strict=True)])
         return marked
@@ -335,14 +335,6 @@ class Anonymizer:
 
 def _needs_landmarks(face: Face) -> bool:
     return face.landmarks is None and not face.keep
-
-
-def _confirmed(face: Face, found: Sequence[Face]) -> Face | None:
-    """The box that landmarks are placed from: the detector's own, or the one that overlaps a user's box most; None where none does."""
-    if face.detector != "user":
-        return face
-    best = max(found, key=lambda other: box_iou(other.box, face.box), default=None)
-    return best if best is not None and same_face(best.box, face.box) else None
 
 
 def _clipped(face: Face, image: np.ndarray) -> Face:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fo_faceanon.detection.base import Detector
-from fo_faceanon.detection.merge import faces_from_boxes, merge_faces, same_face
+from fo_faceanon.detection.merge import confirming_face, faces_from_boxes, merge_faces, same_face
 from fo_faceanon.errors import InputError
 from fo_faceanon.weights import find_weight
 
-__all__ = ["Detector", "DetectorInfo", "create_detector", "faces_from_boxes", "list_detectors", "merge_faces", "same_face"]
+__all__ = [
+    "Detector",
+    "DetectorInfo",
+    "confirming_face",
+    "create_detector",
+    "faces_from_boxes",
+    "list_detectors",
+    "merge_faces",
+    "same_face",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fo_faceanon.errors import InputError
-from fo_faceanon.faces import Face
+from fo_faceanon.faces import Face, box_iou
 
 
 def same_face(a: Sequence[float], b: Sequence[float], iou: float = 0.35, inside: float = 0.75) -> bool:
@@ -56,6 +56,15 @@ def _join(first: Face, second: Face) -> Face:
         person=first.person or second.person,
         keep=first.keep or second.keep,
     )
+
+
+def confirming_face(face: Face, found: Sequence[Face]) -> Face | None:
+    """The face whose box landmarks are placed from: a detector's own, or of those ``found`` in the picture the one that overlaps a
+    user's box most; None where none does. A user's box may be loose, tight or off."""
+    if face.detector != "user":
+        return face
+    best = max(found, key=lambda other: box_iou(other.box, face.box), default=None)
+    return best if best is not None and same_face(best.box, face.box) else None
 
 
 def faces_from_boxes(

@@ -131,6 +131,11 @@ def _face_label(face: FaceRecord, width: int, height: int, carried: Mapping[str,
     return detection, fo.Keypoint(label="face", points=points, instance=instance)
 
 
+def face_skeleton() -> fo.KeypointSkeleton:
+    """The 68 points of iBUG 300-W by name, and the lines between them."""
+    return fo.KeypointSkeleton(labels=_POINT_NAMES, edges=list(_skeleton_edges()))
+
+
 def _refuse_foreign(dataset: fo.Dataset, name: str) -> None:
     if dataset.has_field(name) and not is_ours(dataset, name):
         raise HostError(
@@ -148,7 +153,7 @@ def _configure_app(dataset: fo.Dataset) -> None:
         shown = fo.DatasetAppConfig.default_active_fields(dataset)
         shown.paths = [path for path in shown.paths if path != LANDMARKS] + [f"{STATUS}.status"]
         config.active_fields = shown
-    dataset.skeletons = {**dataset.skeletons, LANDMARKS: fo.KeypointSkeleton(labels=_POINT_NAMES, edges=list(_skeleton_edges()))}
+    dataset.skeletons = {**dataset.skeletons, LANDMARKS: face_skeleton()}
     dataset.save()
 
 
