@@ -11,6 +11,7 @@ from fo_faceanon.evaluation.report.emotion import emotion_section
 from fo_faceanon.evaluation.report.groups import grouping_section
 from fo_faceanon.evaluation.report.histogram import histogram, histogram_legend
 from fo_faceanon.evaluation.report.html import Html, el, join
+from fo_faceanon.evaluation.report.privacy import privacy_matrix
 from fo_faceanon.evaluation.report.radar import radar_chart, radar_table
 from fo_faceanon.evaluation.report.reading import reading_section
 from fo_faceanon.evaluation.report.style import CSS
@@ -100,7 +101,15 @@ def _radar(radar: dict[str, Any]) -> Html | None:
 
 
 def _figures(figures: dict[str, Any]) -> Html:
-    return join([[el("h3", name.capitalize()), dimension_table(name, figures)] for name in DIMENSIONS])
+    return join([[el("h3", name.capitalize()), _dimension(name, figures)] for name in DIMENSIONS])
+
+
+def _dimension(name: str, figures: dict[str, Any]) -> list[Html]:
+    """Privacy has four figures for each of six recognisers: these are folded behind one row for each."""
+    table = dimension_table(name, figures)
+    if name != "privacy":
+        return [table]
+    return [privacy_matrix(figures), el("details", el("summary", "All privacy figures with noise floor and missing faces"), table)]
 
 
 def _distributions(distributions: dict[str, Any]) -> Html | None:
