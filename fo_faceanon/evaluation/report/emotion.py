@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fo_faceanon.evaluation.report.html import Html, el
+from fo_faceanon.evaluation.report.html import Html, el, scrolling
 from fo_faceanon.evaluation.report.values import count, number
 
 
@@ -32,7 +32,7 @@ def emotion_section(emotion: dict[str, Any]) -> Html:
         el("tbody", rows),
         cls="confusion",
     )
-    return el("div", el("div", table, cls="scroll", tabindex="0"), _accuracy(emotion.get("accuracy")))
+    return el("div", scrolling(table, "Emotions before and after"), _accuracy(emotion.get("accuracy")))
 
 
 def _row(index: int, name: str, row: list[int]) -> Html:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fo_faceanon.evaluation.figures import FigureSpec, figure_spec
-from fo_faceanon.evaluation.report.html import Html, el
+from fo_faceanon.evaluation.report.html import Html, el, scrolling
 from fo_faceanon.evaluation.report.svg import chart, line, scale, text, ticks
 from fo_faceanon.evaluation.report.values import NOTHING, count, direction, interval, number, value_of
 
@@ -52,7 +52,7 @@ def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any]
     specs = [spec for spec in map(_spec, names) if spec is not None]
     panels = [_panel(spec, figures.get(spec.name), groups) for spec in specs if _with_value(spec, groups)]
     sizes = ", ".join(f"{name} {count(group.get('n'), 'face')}" for name, group in groups.items())
-    table = el("details", el("summary", "The numbers"), el("div", _table(specs, groups, figures, title), cls="scroll", tabindex="0"))
+    table = el("details", el("summary", "The numbers"), scrolling(_table(specs, groups, figures, title), f"{title}: all numbers"))
     shown = el("div", panels, cls="grid") if panels else el("p", "No group is large enough for a figure.", cls="soft")
     return el("section", el("h3", title), el("p", sizes, cls="soft"), shown, table)
 

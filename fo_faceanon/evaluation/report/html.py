@@ -35,6 +35,11 @@ def join(children: object) -> Html:
     return Html(escape(str(children)))
 
 
+def scrolling(table: Html, label: str) -> Html:
+    """A wide table in a frame of its own, which the keyboard reaches."""
+    return el("div", table, cls="scroll", tabindex="0", role="region", aria_label=label)
+
+
 def _attribute(key: str, value: object) -> str:
     name = "class" if key == "cls" else key.rstrip("_").replace("_", "-")
     return f" {name}" if value is True else f' {name}="{escape(str(value))}"'

@@ -80,6 +80,7 @@ tbody th{font-weight:600}
 .withheld{color:var(--soft)}
 .withheld em{color:var(--warn);font-style:normal;font-weight:600}
 .scroll{overflow-x:auto}
+.scroll tbody th,.scroll thead th:first-child{position:sticky;left:0;background:var(--paper)}
 .confusion{width:auto;margin-bottom:14px}
 .confusion td{min-width:62px;border:2px solid var(--paper);border-radius:4px}
 .confusion .kept{background:color-mix(in srgb,var(--kept) calc(var(--share)*.75),transparent)}

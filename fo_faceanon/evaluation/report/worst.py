@@ -13,7 +13,7 @@ import numpy as np
 
 from fo_faceanon.errors import InputError
 from fo_faceanon.evaluation.figures import FigureSpec, figure_spec
-from fo_faceanon.evaluation.report.html import Html, el
+from fo_faceanon.evaluation.report.html import Html, el, scrolling
 from fo_faceanon.evaluation.report.tables import worst_table
 from fo_faceanon.evaluation.report.values import count, number
 from fo_faceanon.images import decode_image, encode_image
@@ -67,7 +67,7 @@ def worst_section(worst: dict[str, list[dict[str, Any]]], pictures: Iterable[Pic
         own = [pair for pair in shown if pair.figure == figure]
         gallery = el("div", [_pair(pair, spec) for pair in own], cls="pairs") if own else None
         title = el("summary", f"{spec.label}: from {number(entries[0].get('value'), spec.unit)}")
-        parts.append(el("details", title, gallery, el("div", worst_table(entries, spec), cls="scroll", tabindex="0"), open=bool(own)))
+        parts.append(el("details", title, gallery, scrolling(worst_table(entries, spec), spec.label), open=bool(own)))
     return el("div", parts or el("p", "None listed.", cls="soft"))
 
 
