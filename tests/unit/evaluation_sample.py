@@ -60,6 +60,42 @@ def sample_evaluation() -> dict[str, Any]:
     }
 
 
+def sample_attack() -> dict[str, Any]:
+    """The JSON of an attack: two recognisers, anonymized and solid fill, an inversion that was not done."""
+    outcomes = [
+        {
+            "attack": attack,
+            "pictures": pictures,
+            "recogniser": recogniser,
+            "role": "guide" if recogniser == "dlib" else "judge",
+            "thresholds": "LFW half A",
+            "rates": {
+                "tar@0.001": {"value": 0.004, "n": 720, "people": 60, "low": 0.001, "high": 0.009, "chance": 0.001, "withheld": None},
+                "rank1": {"value": None, "n": 12, "people": 9, "low": None, "high": None, "chance": 0.016, "withheld": "only 12"},
+            },
+        }
+        for attack in ("same photo", "across photos")
+        for pictures in ("anonymized", "solid fill")
+        for recogniser in ("edgeface-s", "dlib")
+    ]
+    said = "0.4 % of 720 pairs are accepted at a false-accept rate of 1e-3 with another photograph of the person, by edgeface-s"
+    return {
+        "format": 1,
+        "verdict": {
+            "level": "not recognised",
+            "text": f"not recognised: {said}",
+            "reason": said,
+            "strength": "same photo and across photos",
+            "findings": [{"level": "not recognised", "sentence": said}],
+            "notes": ["no solid fill was measured beside it"],
+        },
+        "counts": {"pictures": 240, "faces": 240, "people": 60},
+        "problems": {"cannot be read": {"count": 1, "names": ["x.jpg"]}},
+        "withheld": {"inversion": "12 faces are too few to learn a restoration from"},
+        "attacks": outcomes,
+    }
+
+
 def _figure(name: str, unit: str) -> dict[str, Any]:
     if name in ("landmark_error_mesh", "head_pose_error", "blendshape_error"):
         return figure(None, withheld=WITHHELD)

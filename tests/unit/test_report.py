@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_sample import GROUPS, WITHHELD, figure, sample_evaluation
+from evaluation_sample import GROUPS, WITHHELD, figure, sample_attack, sample_evaluation
 
 from fo_faceanon.errors import InputError, OutputError
 from fo_faceanon.evaluation.figures import DIMENSIONS, FIGURES, figure_spec
@@ -130,6 +130,17 @@ def test_a_page_of_nothing_is_still_a_page(tmp_path: Path) -> None:
     assert bare.open == [] and "No recogniser could judge" in bare.text and "not part of this evaluation" in bare.text
     withheld = {spec.name: figure(None, withheld="too few") for spec in FIGURES}
     assert "too few" in Outline(render_report({"format": 1, "figures": withheld, "groups": {"sex": {}}})).text
+
+
+def test_the_attack_comes_last_and_its_verdict_first(outline: Outline) -> None:
+    assert "Attacks" not in outline.text
+    shown = Outline(render_report(sample_evaluation(), attack=sample_attack()))
+    assert shown.open == [] and shown.text.count("not recognised: 0.4 % of 720 pairs") == 2
+    assert shown.text.index("Attacks not recognised") < shown.text.index("Privacy The worst")
+    for said in ("12 faces are too few", "no solid fill was measured", "Across photos", "0.1 to 0.9 %", "decides nothing", "x.jpg"):
+        assert said in shown.text
+    nothing = Outline(render_report(sample_evaluation(), attack={"verdict": {"level": None, "text": "undecided: too few"}}))
+    assert nothing.open == [] and "undecided: too few" in nothing.text
 
 
 def test_no_claim_of_anonymity_is_made(outline: Outline) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fo_faceanon.evaluation.figures import DIMENSIONS
-from fo_faceanon.evaluation.report.attack import attack_section
+from fo_faceanon.evaluation.report.attack import attack_section, attack_verdict
 from fo_faceanon.evaluation.report.emotion import emotion_section
 from fo_faceanon.evaluation.report.groups import grouping_section
 from fo_faceanon.evaluation.report.histogram import histogram, histogram_legend
@@ -15,7 +15,7 @@ from fo_faceanon.evaluation.report.privacy import privacy_matrix
 from fo_faceanon.evaluation.report.radar import radar_chart, radar_table
 from fo_faceanon.evaluation.report.reading import reading_section
 from fo_faceanon.evaluation.report.style import CSS
-from fo_faceanon.evaluation.report.summary import headlines, statements
+from fo_faceanon.evaluation.report.summary import Statement, headlines, statements
 from fo_faceanon.evaluation.report.tables import dimension_table, judges_table, problems_table
 from fo_faceanon.evaluation.report.values import count
 from fo_faceanon.evaluation.report.worst import PicturePair, originals_notice, worst_section
@@ -70,7 +70,7 @@ def _sections(evaluation: dict[str, Any], pictures: list[PicturePair], attack: d
     """Anchor, title and content of everything that there is something to say about."""
     figures = evaluation.get("figures") or {}
     found: list[tuple[str, str, Html | None]] = [
-        ("summary", "In short", _summary(evaluation)),
+        ("summary", "In short", _summary(evaluation, attack)),
         ("overview", "At a glance", _radar(evaluation.get("radar") or {})),
         ("figures", "All figures", _figures(figures)),
         ("distributions", "Distributions", _distributions(evaluation.get("distributions") or {})),
@@ -89,8 +89,9 @@ def _section(key: str, title: str, content: Html) -> Html:
     return el("section", el("h2", title, id=f"{key}-title"), content, id=key, aria_labelledby=f"{key}-title")
 
 
-def _summary(evaluation: dict[str, Any]) -> Html:
-    said = el("dl", [[el("dt", s.topic), el("dd", s.words)] for s in statements(evaluation)], cls="said")
+def _summary(evaluation: dict[str, Any], attack: dict[str, Any] | None) -> Html:
+    first = [Statement("Attacks", attack_verdict(attack))] if attack else []
+    said = el("dl", [[el("dt", s.topic), el("dd", s.words)] for s in (*first, *statements(evaluation))], cls="said")
     return join([said, el("p", _NOT_A_PROOF, cls="caveat")])
 
 
