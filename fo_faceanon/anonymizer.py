@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.anonymizers.base import Method
-from fo_faceanon.detection import Detector, confirming_face, create_detector
+from fo_faceanon.detection import Detector, confirming_face, create_detector, same_face
 from fo_faceanon.devices import one_thread, resolve_device
 from fo_faceanon.donors.describe import Description, FaceDescriber
 from fo_faceanon.errors import FaceAnonError, InputError
-from fo_faceanon.faces import CropBatch, Face
+from fo_faceanon.faces import AddedFaces, CropBatch, Face
 from fo_faceanon.identity import IdentityCheck, Verdict
 from fo_faceanon.landmarks.landmarks68 import Landmarks68
 from fo_faceanon.records import FaceRecord
@@ -148,14 +148,18 @@ class Anonymizer:
         self._landmarker = Landmarks68(self.device)
         self._dials = dials
         self._methods: dict[str, Method] = {}
-        for name in dict.fromkeys(self._chain):
-            self._methods[name] = create_method(name, self.device, self._dials_of(name))
-        self._describer = FaceDescriber(self.device) if any(m.describes for m in self._methods.values()) else None
+        self._describer: FaceDescriber | None = None
+        for name in _chain_of(method):
+            self._method(name)
         self._identity = IdentityCheck(self.device)
 
-    @property
-    def _chain(self) -> tuple[str, ...]:
-        return _CHAINS.get(self.method, (self.method, "mask"))
+    def _method(self, name: str) -> Method:
+        """A method, made when it is first asked for."""
+        if name not in self._methods:
+            self._methods[name] = create_method(name, self.device, self._dials_of(name))
+            if self._methods[name].describes and self._describer is None:
+                self._describer = FaceDescriber(self.device)
+        return self._methods[name]
 
     def _dials_of(self, name: str) -> dict[str, Any]:
         """A fallback gets the dials that it shares with the method asked for."""
@@ -175,7 +179,8 @@ class Anonymizer:
 
         Args:
             images: ``H x W x 3`` uint8 RGB arrays of any sizes; not modified.
-            faces: per image, the faces to anonymize; None (for one, or altogether) to detect them.
+            faces: per image, the faces to anonymize; None (for one, or altogether) to detect them, :class:`AddedFaces` to detect
+                the others.
 
         Returns:
             One outcome per image. A problem with one image never touches the others: it is in that image's ``error``.
@@ -206,10 +211,10 @@ class Anonymizer:
         if faces is not None and len(faces) != len(images):
             raise InputError(f"faces must have one entry per image: {len(images)}, but got {len(faces)}")
         known: list[Sequence[Face] | None] = list(faces) if faces is not None else [None] * len(images)
-        missing = [i for i, entry in enumerate(known) if entry is None]
+        missing = [i for i, entry in enumerate(known) if entry is None or isinstance(entry, AddedFaces)]
         found = self.detect([images[i] for i in missing]) if missing else []
         for i, entry in zip(missing, found, strict=True):
-            known[i] = entry
+            known[i] = _with_added(known[i] or (), entry)
         return self._with_landmarks(images, [entry if entry is not None else () for entry in known])
 
     def _with_landmarks(self, images: Sequence[np.ndarray], faces: list[Sequence[Face]]) -> list[Sequence[Face]]:
@@ -229,20 +234,22 @@ class Anonymizer:
 
     def _plan(self, number: int, image: np.ndarray, faces: Sequence[Face]) -> list[_Job]:
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, person=b"faceanon-image").digest()
-        without = tuple(m for m in self._chain if not self._methods[m].uses_landmarks)
         jobs = []
         for face in faces:
-            bare = face.landmarks is None
-            window = window_of(_clipped(face, image) if bare else face, self.method in _FROM_SURROUNDINGS)
-            jobs.append(_Job(number, face, window, self._seed_of(digest, face), without if bare else self._chain))
-            if bare and without != self._chain:
+            asked, bare = face.method or self.method, face.landmarks is None
+            chain = _chain_of(asked)
+            without = tuple(m for m in chain if not self._method(m).uses_landmarks)
+            window = window_of(_clipped(face, image) if bare else face, asked in _FROM_SURROUNDINGS)
+            jobs.append(_Job(number, face, window, self._seed_of(digest, face), without if bare else chain))
+            if bare and without != chain:
                 jobs[-1].reasons.append("no landmarks")
         return jobs
 
     def _seed_of(self, digest: bytes, face: Face) -> int:
         """From the pixels, the box and the seed; never from a path or a position in the run."""
         box = np.rint(np.asarray(face.box)).astype(np.int64).tobytes()
-        keyed = hmac.new(self._salt + self.seed.to_bytes(16, "big", signed=True), digest + box, hashlib.sha256)
+        seed = self.seed if face.seed is None else face.seed
+        keyed = hmac.new(self._salt + seed.to_bytes(16, "big", signed=True), digest + box, hashlib.sha256)
         return int.from_bytes(keyed.digest()[:8], "big") >> 1
 
     def _person_of(self, face: Face) -> str | None:
@@ -259,7 +266,7 @@ class Anonymizer:
             limit = _GPU_BATCH if self.device != "cpu" else 1
             for (name, _), group in groups.items():
                 for start in range(0, len(group), limit):
-                    self._attempt(self._methods[name], group[start : start + limit], images)
+                    self._attempt(self._method(name), group[start : start + limit], images)
             pending = [job for job in pending if job.pending]
 
     def _attempt(self, method: Method, jobs: list[_Job], images: Sequence[np.ndarray]) -> None:
@@ -325,12 +332,21 @@ class Anonymizer:
             result.error = f"a face could not be replaced: {reason}"
             return
         paste_window(result.pixels, result.mask, job.window, job.pixels, job.alpha)
-        fallback = job.method != self.method
+        fallback = job.method != (face.method or self.method)
         record.action = "filled" if fallback and job.method == "mask" else "retried" if job.attempt else "generated"
         record.model_sha256 = self._methods[job.method].model_sha256
         if job.verdict is not None:
             record.identity_similarity, record.reidentified = job.verdict.similarity, job.verdict.reidentified
             record.recognisers = list(job.verdict.recognisers)
+
+
+def _chain_of(method: str) -> tuple[str, ...]:
+    return _CHAINS.get(method, (method, "mask"))
+
+
+def _with_added(added: Sequence[Face], found: Sequence[Face]) -> list[Face]:
+    """The faces found, and those that a person added: theirs is the box where both mean one face."""
+    return [*added, *(face for face in found if not any(same_face(face.box, other.box) for other in added))]
 
 
 def _needs_landmarks(face: Face) -> bool:

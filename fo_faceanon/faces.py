@@ -28,6 +28,8 @@ class Face:
         key: the caller's name for this face (a FiftyOne label id), copied into its record.
         person: an identifier of the person, used only by the ``consistent`` identity mode.
         keep: true where a consent rule says that this face stays as it is.
+        method: the method for this face alone; None for the anonymizer's.
+        seed: the seed for this face alone; None for the anonymizer's.
     """
 
     box: tuple[float, float, float, float]
@@ -37,6 +39,8 @@ class Face:
     key: str | None = None
     person: str | None = None
     keep: bool = False
+    method: str | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.box) != 4 or not all(np.isfinite(self.box)):
@@ -52,6 +56,10 @@ class Face:
     def with_landmarks(self, landmarks: np.ndarray | None) -> Face:
         """The same face with other landmarks."""
         return replace(self, landmarks=landmarks)
+
+
+class AddedFaces(tuple[Face, ...]):
+    """Faces that a person added: in a picture given with these, the others are detected as ever."""
 
 
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:

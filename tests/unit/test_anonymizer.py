@@ -10,6 +10,7 @@ from skimage.data import astronaut
 from fo_faceanon import Anonymizer, Face, list_methods
 from fo_faceanon.anonymizer import AnonymizedImage
 from fo_faceanon.errors import InputError
+from fo_faceanon.faces import AddedFaces
 from fo_faceanon.identity import Verdict
 
 FACE = Face((170.0, 60.0, 280.0, 200.0))
@@ -148,3 +149,28 @@ def test_obfuscation_keeps_no_detail_of_a_large_face(anonymizers: dict[str, Anon
 def test_gpu_and_cpu_agree_within_a_grey_level(photograph: np.ndarray, anonymizers: dict[str, Anonymizer]) -> None:
     on_gpu = run(Anonymizer("donor", device="cuda"), photograph, FACE).pixels
     assert np.abs(on_gpu.astype(int) - run(anonymizers["donor"], photograph, FACE).pixels).max() <= 1
+
+
+def test_a_face_of_its_own_method_and_seed_leaves_the_others_as_they_were(
+    photograph: np.ndarray, anonymizers: dict[str, Anonymizer]
+) -> None:
+    pair = np.concatenate([photograph, photograph[:, ::-1]], 1)
+    mirrored = Face((744.0, 60.0, 854.0, 200.0))
+    before = run(anonymizers["donor"], pair, FACE, mirrored)
+    blurred = run(anonymizers["donor"], pair, replace(FACE, method="blur"), mirrored)
+    reseeded = run(anonymizers["donor"], pair, replace(FACE, seed=5), mirrored)
+    by_side = {(f.box[0] > 500): f for f in blurred.faces}
+    assert by_side[False].method == "blur" and by_side[False].action == "generated" and by_side[True].method == "donor"
+    for changed in (blurred, reseeded):
+        assert (changed.pixels[:, 512:] == before.pixels[:, 512:]).all() and (changed.pixels[:, :512] != before.pixels[:, :512]).any()
+    alone = run(Anonymizer("donor", device="cpu", seed=5), pair, FACE, mirrored)
+    assert (alone.pixels[:, :512] == reseeded.pixels[:, :512]).all()
+
+
+def test_an_added_face_joins_those_that_are_found(photograph: np.ndarray, anonymizers: dict[str, Anonymizer]) -> None:
+    found = anonymizers["mask"]([photograph])[0].faces
+    corner = Face((400.0, 400.0, 460.0, 470.0), key="corner")
+    over = replace(FACE, key="over")  # the same face as one that is found: counted once, under the person's box
+    faces = anonymizers["mask"]([photograph], [AddedFaces((corner, over))])[0].faces
+    assert len(faces) == len(found) + 1 and {f.key for f in faces} >= {"corner", "over"}
+    assert next(f for f in faces if f.key == "over").box == FACE.box
