@@ -171,12 +171,12 @@ def test_the_worst_judge_decides_and_the_guide_never_does() -> None:
 def test_the_worst_group_of_figures_up_and_down() -> None:
     groups = {
         name: {"n": 50, "figures": {"delta_e": figure(v), "detected": figure(d)}}
-        for name, v, d in (("a", 4.0, 0.9), ("b", 6.0, 0.5), ("c", 2.0, 1.0))
+        for name, v, d in (("a", 4.0, 90.0), ("b", 6.0, 50.0), ("c", 2.0, 100.0))
     }
     worst = worst_group(figure_spec("delta_e"), 4.0, groups)
     assert worst is not None and (worst.name, worst.ratio, worst.apart) == ("b", pytest.approx(1.5), True)
-    worst = worst_group(figure_spec("detected"), 0.8, groups)
-    assert worst is not None and (worst.name, worst.ratio) == ("b", pytest.approx(1.6))
+    worst = worst_group(figure_spec("detected"), 80.0, groups)
+    assert worst is not None and (worst.name, worst.ratio) == ("b", pytest.approx(2.5))
     assert worst_group(figure_spec("delta_e"), 4.0, {"a": groups["a"]}) is None
     assert worst_group(figure_spec("impostor_dlib"), 0.5, groups) is None
     assert worst_group(figure_spec("delta_e"), None, groups) is None

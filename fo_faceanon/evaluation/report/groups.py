@@ -26,18 +26,23 @@ class WorstGroup:
 def worst_group(spec: FigureSpec, overall: float | None, groups: dict[str, Any]) -> WorstGroup | None:
     """The worst group of one grouping.
 
-    The ratio is group over all faces where lower is better and all faces over group where higher is, so above 1 is worse than
-    all. None where the figure has no direction, where fewer than two groups have a value, or where a value is not above zero.
+    The ratio is group over all faces where lower is better; where higher is, what the group lacks of 100 % over what all lack. None
+    where the figure has no direction, where fewer than two groups have a value, or where all faces leave nothing to divide by.
     """
     values = {name: value_of(group.get("figures", {}).get(spec.name)) for name, group in groups.items()}
-    known = {name: value for name, value in values.items() if value is not None and value > 0}
-    if spec.better == "neither" or overall is None or overall <= 0 or len(known) < 2:
+    known = {name: _badness(spec, value) for name, value in values.items() if value is not None}
+    base = None if overall is None else _badness(spec, overall)
+    if spec.better == "neither" or base is None or base <= 0 or len(known) < 2:
         return None
-    ratios = {name: value / overall if spec.better == "lower" else overall / value for name, value in known.items()}
-    name = max(ratios, key=lambda key: ratios[key])
+    name = max(known, key=lambda key: known[key])
     figure = groups[name]["figures"][spec.name]
     low, high = figure.get("low"), figure.get("high")
-    return WorstGroup(name, ratios[name], low is not None and high is not None and not low <= overall <= high)
+    apart = low is not None and high is not None and overall is not None and not low <= overall <= high
+    return WorstGroup(name, known[name] / base, apart)
+
+
+def _badness(spec: FigureSpec, value: float) -> float:
+    return 100.0 - value if spec.better == "higher" else value
 
 
 def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any]) -> Html:
@@ -106,7 +111,7 @@ def _caption(spec: FigureSpec, mean: float | None, groups: dict[str, Any]) -> st
     everyone = f"line: all faces, {number(mean, spec.unit)}; " if mean is not None else ""
     if worst is None or worst.ratio <= 1:
         return everyone + direction(spec)
-    return f"{everyone}{direction(spec)}; worst: {worst.name}, {worst.ratio:.2f} times as {'large' if spec.better == 'lower' else 'small'}"
+    return f"{everyone}{direction(spec)}; worst: {worst.name}, {worst.ratio:.2f} times as bad"
 
 
 def _table(specs: list[FigureSpec], groups: dict[str, Any], figures: dict[str, Any], title: str) -> Html:

@@ -38,8 +38,8 @@ _TERMS = (
     ),
     (
         "Worst group",
-        "The group whose value is worst, as a multiple of the value over all faces. Small groups have wide intervals: read the two "
-        "together.",
+        "The group whose value is worst, as a multiple of the value over all faces (for shares that should be high: of what is lacking). "
+        "Small groups have wide intervals: read the two together.",
     ),
     ("Groups", "Of the original face, as networks and colour measurements estimate them. They are no statement about any person."),
     (
