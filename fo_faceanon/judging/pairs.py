@@ -43,10 +43,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Pairs in the order of their keys, and what is in no pair: reason to names."""
+    """Pairs in the order of their keys, what is in no pair (reason to names), and the two folders."""
 
     pairs: list[Pair]
     problems: dict[str, list[str]] = field(default_factory=dict)
+    original: Path | None = None
+    anonymized: Path | None = None
+
+    @property
+    def originals(self) -> int:
+        """Pictures in the folder of originals, paired or not."""
+        return len(self.pairs) + sum(len(self.problems.get(reason, ())) for reason in (NO_PARTNER, NOT_WRITTEN, TWICE))
 
 
 def pair_folders(original: str | Path, anonymized: str | Path, *, people: People = "none") -> Pairing:
@@ -76,7 +83,7 @@ def pair_folders(original: str | Path, anonymized: str | Path, *, people: People
     used = set(partners.values())
     _note(problems, NO_ORIGINAL, (name for name in ours if name not in used and name not in told))
     pairs = [Pair(key, roots[0] / key, roots[1] / partner, _person(key, people)) for key, partner in sorted(partners.items())]
-    return Pairing(pairs, problems)
+    return Pairing(pairs, problems, *roots)
 
 
 def _checked(original: Path, anonymized: Path) -> tuple[Path, Path]:

@@ -6,12 +6,25 @@ A probe without a vector (a row of NaN) is never recognised and never left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-#: Probes compared with the whole gallery at once: bounds memory.
-_ROWS = 2048
+from fo_faceanon.metrics.privacy import accept_rate, impostor_scores, nearest_is_own, own_cosines
+
+__all__ = [
+    "accept_rate",
+    "across_photos",
+    "area_under_curve",
+    "half_of",
+    "impostor_scores",
+    "nearest_is_own",
+    "own_cosines",
+    "rank_rate",
+    "same_person",
+    "same_photo",
+    "threshold_at",
+]
 
 
 def half_of(person: str) -> str:
@@ -28,11 +41,6 @@ def same_person(probes: Sequence[str | None], gallery: Sequence[str | None]) -> 
 def threshold_at(impostors: np.ndarray, far: float) -> float:
     """The score that a fraction ``far`` of impostor scores exceeds."""
     return float(np.quantile(impostors, 1 - far))
-
-
-def accept_rate(scores: np.ndarray, threshold: float) -> float:
-    """The fraction of scores above a threshold: TAR of genuine pairs, FAR of impostors. NaN scores count as below; NaN of none."""
-    return float((_low_where_nan(scores) > threshold).mean()) if scores.size else float("nan")
 
 
 def area_under_curve(genuine: np.ndarray, impostors: np.ndarray) -> float:
@@ -100,57 +108,8 @@ def across_photos(
     }
 
 
-def own_cosines(anonymized: np.ndarray, originals: np.ndarray) -> np.ndarray:
-    """``N`` cosines of each face with its own original; NaN where one has no vector."""
-    return np.einsum("nd,nd->n", anonymized, originals)
-
-
-def impostor_scores(
-    probes: np.ndarray, gallery: np.ndarray, people: Sequence[str | None] | None = None, most: int = 1_000_000, seed: int = 0
-) -> np.ndarray:
-    """Scores of probe ``i`` with gallery ``j`` for ``i != j``, and of different people where those are known.
-
-    Args:
-        probes: ``N x D``.
-        gallery: ``N x D``.
-        people: who each is, None for unknown.
-        most: all pairs where there are no more, else so many, drawn at random.
-        seed: of the draw.
-    """
-    n = len(probes)
-    if n * (n - 1) <= most:
-        i, j = np.nonzero(~np.eye(n, dtype=bool))
-    else:
-        random = np.random.default_rng(seed)
-        i, j = random.integers(n, size=most), random.integers(n - 1, size=most)
-        j = j + (j >= i)
-    if people is not None:
-        names = np.asarray(people, object)
-        apart = np.array([a is None or a != b for a, b in zip(names[i], names[j], strict=True)], bool)
-        i, j = i[apart], j[apart]
-    parts = [np.einsum("nd,nd->n", probes[i[s : s + 65536]], gallery[j[s : s + 65536]]) for s in range(0, len(i), 65536)]
-    scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return scores[np.isfinite(scores)]
-
-
-def nearest_is_own(anonymized: np.ndarray, originals: np.ndarray) -> np.ndarray:
-    """``N`` bool: whether of all originals a face's own is the most alike; false without a vector, and for a tie."""
-    own = own_cosines(anonymized, originals)
-    hits = np.zeros(len(own), bool)
-    for start, scores in _blocks(anonymized, originals):
-        rows = np.arange(len(scores))
-        scores[rows, start + rows] = -np.inf
-        hits[start : start + len(scores)] = own[start : start + len(scores)] > _low_where_nan(scores).max(1)
-    return hits
-
-
 def _low_where_nan(scores: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores), -np.inf, scores)
-
-
-def _blocks(probes: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(probes), _ROWS):
-        yield start, probes[start : start + _ROWS] @ gallery.T
 
 
 def same_photo(anonymized: np.ndarray, originals: np.ndarray, threshold: float) -> dict[str, float]:

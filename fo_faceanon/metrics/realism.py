@@ -43,17 +43,58 @@ def fid(preds: Tensor, target: Tensor) -> Distance:
         InputError: the features do not fit, are not finite, or are of fewer than two pictures.
     """
     a, b = _checked(preds, target)
-    roots = [_covariance_root(x) for x in (a, b)]
-    cross = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
-    spread = sum(root.square().sum() for root in roots)
-    value = (a.mean(0) - b.mean(0)).square().sum() + spread - 2 * cross
-    return Distance(max(float(value), 0.0), None, len(a), len(b))
+    return _frechet((a.mean(0), _covariance_root(a), len(a)), (b.mean(0), _covariance_root(b), len(b)))
+
+
+def _frechet(a: tuple[Tensor, Tensor, int], b: tuple[Tensor, Tensor, int]) -> Distance:
+    """From both sets' mean, root of the covariance, and size."""
+    cross = torch.linalg.svdvals(a[1] @ b[1].T).sum()
+    spread = a[1].square().sum() + b[1].square().sum()
+    value = (a[0] - b[0]).square().sum() + spread - 2 * cross
+    return Distance(max(float(value), 0.0), None, a[2], b[2])
 
 
 def _covariance_root(x: Tensor) -> Tensor:
     """A matrix ``R`` of at most ``D`` rows with ``R' R`` the covariance of ``N x D`` features."""
     centred = (x - x.mean(0)) / (len(x) - 1) ** 0.5
     return torch.linalg.qr(centred, mode="r").R if len(x) > x.shape[1] else centred
+
+
+class Moments:
+    """Size, mean and covariance of features that come in parts: what FID needs of a set that is larger than memory.
+
+    Args:
+        features: ``D``, the length of a feature.
+    """
+
+    def __init__(self, features: int) -> None:
+        self.count = 0
+        self._mean = torch.zeros(features, dtype=torch.float64)
+        self._scatter = torch.zeros(features, features, dtype=torch.float64)
+
+    def add(self, rows: Tensor) -> None:
+        """``N x D`` more features (Chan, Golub and LeVeque 1979: merges means and scatters without cancellation)."""
+        rows = rows.double()
+        mean, share = rows.mean(0), len(rows) / (self.count + len(rows))
+        gap = mean - self._mean
+        centred = rows - mean
+        self._scatter += centred.T @ centred + torch.outer(gap, gap) * (self.count * share)
+        self._mean += gap * share
+        self.count += len(rows)
+
+    def fid(self, target: Moments) -> Distance:
+        """:func:`fid` of this set to another.
+
+        Raises:
+            InputError: one has fewer than two pictures.
+        """
+        if min(self.count, target.count) < 2:
+            raise InputError(f"a distance between sets needs two pictures of each, but got {self.count} and {target.count}")
+        return _frechet(self._parts(), target._parts())
+
+    def _parts(self) -> tuple[Tensor, Tensor, int]:
+        values, vectors = torch.linalg.eigh(self._scatter / (self.count - 1))
+        return self._mean, values.clamp_min(0).sqrt()[:, None] * vectors.T, self.count
 
 
 def kid(preds: Tensor, target: Tensor, paired: bool = False) -> Distance:
