@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fo_faceanon.attacks.folds import fold_numbers
+from fo_faceanon.attacks.folds import fold_numbers, some_of
 from fo_faceanon.attacks.rates import FARS, MIN_IMPOSTORS
 from fo_faceanon.judging.scores import same_person, threshold_at
 from fo_faceanon.recognition.thresholds import THRESHOLDS
@@ -71,5 +71,5 @@ def calibrate_by_fold(originals: np.ndarray, people: Sequence[str]) -> list[Cali
     calibrations = []
     for number in range(int(part.max(initial=0)) + 1):
         rows = np.flatnonzero(part != number)
-        calibrations.append(calibrate(originals[rows], [people[i] for i in rows]))
+        calibrations.append(calibrate(originals[rows], some_of(people, rows)))
     return calibrations

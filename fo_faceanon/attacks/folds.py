@@ -23,3 +23,8 @@ def photos_of(people: Sequence[str]) -> dict[str, int]:
     """How many rows each person has."""
     names, counts = np.unique(np.asarray(people, str), return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def some_of(people: Sequence[str], rows: np.ndarray) -> list[str]:
+    """The people of some rows."""
+    return [people[i] for i in rows.tolist()]

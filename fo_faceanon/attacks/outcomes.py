@@ -77,7 +77,9 @@ def role_of(recogniser: str) -> Role:
     return "guide" if recogniser_spec(recogniser).guide_allowed else "judge"
 
 
-def attack_all(gallery: Gallery, probes: Mapping[str, np.ndarray], rows: np.ndarray, pictures: str, names: tuple[str, str]) -> list[Outcome]:
+def attack_all(
+    gallery: Gallery, probes: Mapping[str, np.ndarray], rows: np.ndarray, pictures: str, names: tuple[str, str]
+) -> list[Outcome]:
     """Every recogniser, and all judges together, on the same photographs and, where people are known, on others.
 
     Args:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fo_faceanon.attacks.folds import FOLDS, fold_numbers, photos_of
+from fo_faceanon.attacks.folds import FOLDS, fold_numbers, photos_of, some_of
 from fo_faceanon.attacks.protocols import across_photos
 from fo_faceanon.attacks.rates import Search
 from fo_faceanon.judging.scores import area_under_curve, same_person
@@ -76,11 +76,14 @@ def train_parrot(clear: np.ndarray, anonymized: np.ndarray, people: Sequence[str
     means = (torch.from_numpy(clear).float().mean(0), torch.from_numpy(anonymized).float().mean(0))
     scale = torch.from_numpy(clear).float().std(0).clamp_min(1e-4) * clear.shape[1] ** 0.5
     sides = [(torch.from_numpy(x).float() - m) / scale for x, m in zip((clear, anonymized), means, strict=True)]
-    fit, check = (_Faces(sides[0][rows], sides[1][rows], [people[i] for i in rows]) for rows in map(np.flatnonzero, (~held, held)))
+    fit, check = (_Faces(sides[0][rows], sides[1][rows], some_of(people, rows)) for rows in map(np.flatnonzero, (~held, held)))
     fit = fit.some(_MOST, seed)
     start, keep, weights = _best_map(fit, check)
-    mapped = [_Faces(f.clear, keep * f.anonymized + (f.anonymized @ fit.anonymized.T) @ weights, f.people) for f in (fit, check)]
-    adapters, steps, auc = _contrast(*mapped, seed)
+    fit_mapped, check_mapped = (
+        _Faces(faces.clear, keep * faces.anonymized + (faces.anonymized @ fit.anonymized.T) @ weights, faces.people)
+        for faces in (fit, check)
+    )
+    adapters, steps, auc = _contrast(fit_mapped, check_mapped, seed)
     return Parrot(means, scale, fit.anonymized, weights, keep, adapters, start, steps, auc)
 
 
@@ -101,8 +104,8 @@ def parrot_searches(
     searches, parrots = [], []
     for number in range(folds):
         teach, attack = np.flatnonzero((part != number) & known), np.flatnonzero(part == number)
-        parrot = train_parrot(before[teach], after[teach], [people[i] for i in teach], seed)
-        names = [people[i] for i in attack]
+        parrot = train_parrot(before[teach], after[teach], some_of(people, teach), seed)
+        names = some_of(people, attack)
         searches.append(across_photos(parrot.anonymized(after[attack]), parrot.clear(before[attack]), names, {}))
         parrots.append(parrot)
     return searches, parrots
@@ -112,7 +115,7 @@ def plain_searches(before: np.ndarray, after: np.ndarray, people: Sequence[str],
     """The same searches without anything learnt: what the heads have to beat."""
     part = fold_numbers(people, folds)
     rows = [np.flatnonzero(part == number) for number in range(folds)]
-    return [across_photos(after[r], before[r], [people[i] for i in r], {}) for r in rows]
+    return [across_photos(after[r], before[r], some_of(people, r), {}) for r in rows]
 
 
 def together(vectors: Mapping[str, np.ndarray]) -> np.ndarray:

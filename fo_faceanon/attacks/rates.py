@@ -33,6 +33,7 @@ class Rate:
         high: the upper end.
         chance: what guessing gives; None where that has no meaning.
         withheld: why there is no value.
+        hits: how many were found, also where that is too little for a rate; None of a mean.
     """
 
     value: float | None
@@ -42,6 +43,7 @@ class Rate:
     high: float | None = None
     chance: float | None = None
     withheld: str | None = None
+    hits: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -174,12 +176,13 @@ def _rate(values: np.ndarray, people: np.ndarray, chance: float | None) -> Rate:
     """A mean with its interval; withheld where it would stand on too little."""
     n = len(values)
     names, index = np.unique(people, return_inverse=True)
+    hits = float(values.sum()) if chance is not None else None
     if n < MIN_TRIALS:
-        return Rate(None, n, len(names), chance=chance, withheld=f"{n} trials are too few: at least {MIN_TRIALS} are needed")
+        return Rate(None, n, len(names), chance=chance, withheld=f"{n} trials are too few: at least {MIN_TRIALS} are needed", hits=hits)
     sums, counts = np.bincount(index, values, len(names)), np.bincount(index, minlength=len(names))
     value = float(sums.sum() / counts.sum())
     low, high = _interval(value, sums, counts, probability=chance is not None)
-    return Rate(value, n, len(names), low, high, chance)
+    return Rate(value, n, len(names), low, high, chance, hits=hits)
 
 
 def _interval(value: float, sums: np.ndarray, counts: np.ndarray, probability: bool) -> tuple[float | None, float | None]:

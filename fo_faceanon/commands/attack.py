@@ -1,0 +1,181 @@
+"""``fo-faceanon attack``: what an adversary recognises on anonymized pictures, whoever made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fo_faceanon.commands import show
+
+if TYPE_CHECKING:
+    from fo_faceanon.attacks.outcomes import Outcome
+    from fo_faceanon.attacks.rates import Rate
+    from fo_faceanon.attacks.run import AttackReport
+
+EXIT_CODES = (
+    "Exit codes: 0 not recognised; 1 an error stopped it; 2 wrong usage; 3 exposed; 4 borderline, or too little to decide; 130 interrupted."
+)
+_COLOURS = {"exposed": "bold red", "borderline": "bold yellow", "not recognised": "bold green", None: "bold yellow"}
+
+
+class People(str, Enum):
+    """Where the people on the pictures are known from."""
+
+    folder = "folder"
+    none = "none"
+
+
+def attack(
+    original: Annotated[Path, typer.Argument(metavar="ORIG", help="the folder of originals")],
+    anonymized: Annotated[Path, typer.Argument(metavar="ANON", help="the folder of anonymized pictures, by anyone, with the same paths")],
+    people: Annotated[People, typer.Option(help="folder: each original's folder is a person (PERSON/picture)")] = People.none,
+    gallery: Annotated[Path | None, typer.Option(help="further clear photographs that the attacker holds: PERSON/picture")] = None,
+    inversion: Annotated[bool, typer.Option("--inversion/--no-inversion", help="train a network that restores the originals")] = True,
+    parrot: Annotated[bool, typer.Option("--parrot/--no-parrot", help="learn on anonymized faces of other people")] = True,
+    controls: Annotated[
+        bool, typer.Option("--controls/--no-controls", help="measure a solid fill beside it, light and shape alone")
+    ] = True,
+    budget: Annotated[float | None, typer.Option(min=1, help="seconds of training the inversion (default: 120, on a GPU 300)")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="pictures at most; whole people are chosen by a hash")] = 4000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="processes (default: one per core)")] = None,
+    cache: Annotated[Path | None, typer.Option(help="a folder that keeps what was seen on originals, for the next run")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the whole report there, as JSON")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON on stdout, no progress bar")] = False,
+) -> None:
+    """Attack anonymized pictures as an adversary would: same photograph, other photographs, learnt heads, restoration.
+
+    Pictures are paired by relative path, or by the mapping that `fo-faceanon anonymize` left. Where people are known, attackers
+    who hold other photographs of the same people are tried too; without, the verdict says `same photo only`.
+    """
+    from fo_faceanon.attacks.run import attack_pairs, gallery_pairs
+    from fo_faceanon.judging.pairs import pair_folders
+
+    held = gallery_pairs(gallery) if gallery else []
+    known = People.folder if held else people
+    pairing = pair_folders(original, anonymized, people=known.value)
+    with show.progress_bar(quiet=as_json) as bar:
+        report = attack_pairs(
+            pairing.pairs,
+            gallery=held,
+            device=device,
+            workers=workers,
+            controls=controls,
+            parrot=parrot,
+            inversion=inversion,
+            budget=budget,
+            limit=limit,
+            cache=cache,
+            progress=show.named_tasks(bar),
+        )
+    report.problems = {**pairing.problems, **report.problems}
+    values = {**report.to_dict(), "original": str(original), "anonymized": str(anonymized), "exit_code": exit_code(report)}
+    if out:
+        from fo_faceanon.images import write_atomic
+
+        write_atomic(out, (json.dumps(values, indent=1) + "\n").encode())
+    if as_json:
+        show.print_json(values)
+    else:
+        print_attack(report)
+    show.finish(exit_code(report))
+
+
+def exit_code(report: AttackReport) -> int:
+    """0 not recognised, 3 exposed, 4 everything between."""
+    return {"not recognised": show.OK, "exposed": show.FAILED}.get(report.verdict.level or "", show.REVIEW)
+
+
+def print_attack(report: AttackReport) -> None:
+    """The verdict in one line, what decided, then a table per attack."""
+    verdict = report.verdict
+    show.out.print(escape(verdict.text), style=_COLOURS[verdict.level], soft_wrap=True)
+    for note in verdict.notes:
+        show.out.print(f"note: {escape(note)}", soft_wrap=True)
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
+    show.out.print(counts, soft_wrap=True)
+    if verdict.findings:
+        show.out.print(_findings(report))
+    for name in dict.fromkeys(outcome.attack for outcome in report.outcomes):
+        show.out.print(_table(name, [outcome for outcome in report.outcomes if outcome.attack == name]))
+    _print_linked(report)
+    for part in report.restoration:
+        error = f"{part['error_before']:.4f} to {part['error_after']:.4f}"
+        show.out.print(f"restoration: {part['steps']:.0f} steps in {part['seconds']:.0f} s took the error from {error}")
+    for what, reason in report.withheld.items():
+        show.out.print(f"not done: {escape(what)}: {escape(reason)}", soft_wrap=True)
+    for reason, names in report.problems.items():
+        show.out.print(f"{len(names)} pictures: {escape(reason)} (for example {escape(names[0])})", soft_wrap=True)
+
+
+def _findings(report: AttackReport) -> Table:
+    table = _frame("What decides, worst first", ["", "attack", "by", "rate", "%", "95 %", "n", "solid fill", "fine up to", "exposed above"])
+    for finding in report.verdict.findings:
+        rate, metric = finding.rate, finding.metric.replace("tar@0.001", "accepted")
+        bounds = (_percent(finding.fill.value if finding.fill else None), f"{100 * finding.fine:.1f}", f"{100 * finding.limit:.1f}")
+        table.add_row(finding.level, finding.attack, finding.recogniser, metric, *_cells(rate), str(rate.n), *bounds)
+    return table
+
+
+def _table(attack: str, outcomes: Sequence[Outcome]) -> Table:
+    head = [
+        "pictures",
+        "by",
+        "accepted % at 1e-3",
+        "95 %",
+        "at 1e-2",
+        "rank-1 %",
+        "95 %",
+        "rank-5",
+        "rank-10",
+        "chance",
+        "cosine",
+        "others",
+    ]
+    table = _frame(attack, head)
+    for outcome in sorted(outcomes, key=_order):
+        rates = outcome.rates
+        by = f"{outcome.recogniser}{' (guide)' if outcome.role == 'guide' else ''}"
+        more = [_percent(rates[name].value) for name in ("rank5", "rank10")]
+        cosines = ["-" if rates[name].value is None else f"{rates[name].value:.3f}" for name in ("cosine", "impostor")]
+        chance = _percent(rates["rank1"].chance)
+        cells = [*_cells(rates["tar@0.001"]), _percent(rates["tar@0.01"].value), *_cells(rates["rank1"]), *more, chance, *cosines]
+        table.add_row(outcome.pictures, by, *cells)
+    return table
+
+
+def _order(outcome: Outcome) -> tuple[str, float]:
+    return outcome.pictures, -(outcome.rates["rank1"].value or 0.0)
+
+
+def _print_linked(report: AttackReport) -> None:
+    if not report.linked:
+        return
+    names = list(dict.fromkeys(name for rates in report.linked.values() for name in rates))
+    table = _frame("Are anonymized photographs of one person alike? (probability; 50 % is chance)", ["pictures", *names])
+    for kind, rates in report.linked.items():
+        table.add_row(kind, *(_percent(rates[name].value) if name in rates else "-" for name in names))
+    show.out.print(table)
+
+
+def _frame(title: str, columns: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < 2 else "right", overflow="fold")
+    return table
+
+
+def _cells(rate: Rate) -> tuple[str, str]:
+    between = f"{100 * rate.low:.1f}-{100 * rate.high:.1f}" if rate.low is not None and rate.high is not None else "-"
+    return _percent(rate.value), between
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
