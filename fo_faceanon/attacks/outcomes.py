@@ -23,7 +23,8 @@ RESTORED_SAME, RESTORED_ACROSS = "restored, same photo", "restored, across photo
 #: Pictures, as they are called in reports.
 ANONYMIZED, FILL, LIGHT, IMPOSTORS, ORIGINALS = "anonymized", "solid fill", "light only", "impostors", "originals"
 SHAPE_BEFORE, SHAPE_AFTER = "landmarks of the originals", "landmarks of the anonymized"
-TOGETHER = "all judges"
+#: All judges' scores added up, and all recognisers' vectors side by side with the guide's.
+TOGETHER, EVERY = "all judges", "all recognisers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,9 +218,7 @@ class _Attack:
         rows, names = self.rows, (o.SAME_PHOTO, o.ACROSS)
         keys = {self.judged.keys[i] for i in rows}
         filled = self._judged([pair for pair in self.pairs if pair.key in keys], "the solid fill", change=solid_fill)
-        row_of = {entry: i for i, entry in enumerate(zip(filled.keys, filled.numbers.tolist(), strict=True))}
-        order = [row_of.get((self.judged.keys[i], int(self.judged.numbers[i])), -1) for i in rows]
-        self.fill = {name: np.where((np.array(order) < 0)[:, None], np.nan, vectors[order]) for name, vectors in filled.after.items()}
+        self.fill = _aligned(filled, self.judged, rows)
         self.outcomes += o.attack_all(self.gallery, self.fill, rows, o.FILL, names)
         if self.gallery.known:
             if len(rows) == len(self.judged):
@@ -273,12 +271,12 @@ class _Attack:
             for pictures, after in sets.items():
                 for name, clear, other in [
                     *((n, before[n], after[n]) for n in self.names),
-                    (o.TOGETHER, together(before), together(after)),
+                    (o.EVERY, together(before), together(after)),
                 ]:
-                    role = "all" if name == o.TOGETHER else o.role_of(name)
+                    role = "all" if name == o.EVERY else o.role_of(name)
                     searches, _ = parrot_searches(clear, other, people)
                     self.outcomes.append(Outcome(o.PARROT, pictures, name, role, o.ITSELF, summarise(searches)))
-                    if name != o.TOGETHER:
+                    if name != o.EVERY:
                         plain = summarise(plain_searches(clear, other, people))
                         self.outcomes.append(Outcome(o.PLAIN, pictures, name, role, o.ITSELF, plain))
                     report(sum(x.attack == o.PARROT and x.recogniser != SHAPE for x in self.outcomes), total)
@@ -311,6 +309,18 @@ class _Attack:
         verdict = decide(self.outcomes, len(judged), unchanged)
         more = [self.linked, self.restoration, calibrations, counts, self.problems, self.withheld, self.seconds]
         return AttackReport(verdict, self.outcomes, *more)  # type: ignore[arg-type]
+
+
+def _aligned(other: JudgedFaces, judged: JudgedFaces, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Another judgement's vectors in the order of some rows; NaN for a face that it does not have."""
+    place = {entry: i for i, entry in enumerate(zip(judged.keys, judged.numbers.tolist(), strict=True))}
+    into = {row: i for i, row in enumerate(rows.tolist())}
+    vectors = {name: np.full((len(rows), found.shape[1]), np.nan, np.float32) for name, found in other.after.items()}
+    for i, entry in enumerate(zip(other.keys, other.numbers.tolist(), strict=True)):
+        if (row := into.get(place.get(entry, -1))) is not None:
+            for name, found in other.after.items():
+                vectors[name][row] = found[i]
+    return vectors
 
 
 def _some_people(pairs: list[Pair], limit: int) -> list[Pair]:
