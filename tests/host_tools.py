@@ -13,7 +13,7 @@ import fiftyone as fo
 import numpy as np
 from PIL import Image
 
-from fo_faceanon.faces import Face
+from fo_faceanon.faces import AddedFaces, Face
 from fo_faceanon.records import FaceRecord
 
 #: Settings of a run that takes milliseconds, in this process.
@@ -44,14 +44,15 @@ class FillAnonymizer:
 
     def _one(self, image: np.ndarray, faces: Sequence[Face] | None) -> Filled:
         red, green, blue = (int(value) for value in image[0, 0])
-        if faces is None:
-            faces = () if blue > red else (Face(BOX),)
+        if faces is None or isinstance(faces, AddedFaces):
+            faces = (*(() if blue > red else (Face(BOX, detector="fake"),)), *(faces or ()))
         pixels, mask = image.copy(), np.zeros(image.shape[:2], bool)
         for face in faces:
             if not face.keep:
                 x0, y0, x1, y1 = (round(value) for value in face.box)
-                mask[max(y0, 0) : y1, max(x0, 0) : x1] = True
-        pixels[mask] = self._grey
+                inside = (slice(max(y0, 0), y1), slice(max(x0, 0), x1))
+                mask[inside] = True
+                pixels[inside] = self._grey if face.seed is None else 10 + face.seed % 200
         error = "the face cannot be done" if green > 200 else None
         return Filled(pixels, mask, [self._record(face) for face in faces], error)
 
@@ -63,7 +64,7 @@ class FillAnonymizer:
             face.score,
             face.detector,
             action,
-            "mask",
+            face.method or "mask",
             7,
             key=face.key,
             identity_similarity=0.1,

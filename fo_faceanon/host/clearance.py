@@ -12,6 +12,7 @@ from fo_faceanon.errors import FaceAnonError
 from fo_faceanon.host import fields
 from fo_faceanon.host.views import REVIEWABLE
 from fo_faceanon.images import DecodedImage, decode_image
+from fo_faceanon.records import ACTIONS
 
 #: Fields that :func:`clear` needs, in the order of its arguments.
 NEEDED = (
@@ -71,7 +72,7 @@ def _status_reason(status: str | None, reviewed: bool | None, actions: list[Any]
             return "no face found, and nobody looked yet" if status == "no_faces" else "waits for review"
     elif status != "ok":
         return "anonymization failed" if status == "failed" else f"status is '{status}'"
-    if any(action is None or action == "failed" for action in actions):
+    if any(action not in ACTIONS or action == "failed" for action in actions):
         return "a face label was added, or failed: anonymize again"
     return None
 

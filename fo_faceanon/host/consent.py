@@ -23,10 +23,13 @@ class LabelCheck:
         self._sources: dict[str, FaceSource | None] = {key: runs.face_source(dataset, key) for key in keys}
         named = {source.field for source in self._sources.values() if source is not None and source.field is not None}
         self._label_fields = sorted(name for name in named if dataset.has_field(name))
-        self.needed = [f"{fields.STATUS}.run_key", f"{fields.STATUS}.fingerprint", *self._label_fields]
+        digest = [f"{fields.STATUS}.faces_digest", f"{fields.FACES}.detections.id", f"{fields.FACES}.detections.bounding_box"]
+        self.needed = [f"{fields.STATUS}.run_key", f"{fields.STATUS}.fingerprint", *digest, *self._label_fields]
 
     def __call__(self, path: Path, values: list[Any]) -> str | None:
-        run_key, fingerprint, *labels = values
+        run_key, fingerprint, digest, face_ids, boxes, *labels = values
+        if digest is not None and digest != fields.faces_digest(zip(face_ids or [], boxes or [], strict=True)):
+            return "faces were moved, added or deleted: anonymize again"
         source = self._sources.get(run_key)
         if source is None:
             return "its run is no longer registered: anonymize again"

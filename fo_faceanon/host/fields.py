@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import fiftyone as fo
@@ -15,6 +17,11 @@ STATUS = "faceanon"
 MEDIA = "anonymized_filepath"
 FACES = "faces"
 LANDMARKS = "face_landmarks"
+
+#: Status of a sample, and action of a face, that the next run has to do.
+PENDING = "pending"
+#: Status of a sample whose picture, faces or consent changed since it was anonymized.
+STALE = "stale"
 
 _OWNER = {"owner": "fo-faceanon"}
 
@@ -30,6 +37,9 @@ _STATUS_FIELDS = {
     "identity_similarity": fo.FloatField,
     "reidentified": fo.BooleanField,
     "reviewed": fo.BooleanField,
+    "source_stamp": fo.StringField,
+    "output_stamp": fo.StringField,
+    "faces_digest": fo.StringField,
 }
 
 _FACE_ATTRIBUTES = {
@@ -42,6 +52,8 @@ _FACE_ATTRIBUTES = {
     "identity_similarity": fo.FloatField,
     "reidentified": fo.BooleanField,
 }
+#: What a person's review leaves on a face: drawn by hand, and what it was asked to become in place of what its run makes of faces.
+_REVIEW_ATTRIBUTES = {"missed": fo.BooleanField, "asked_method": fo.StringField, "asked_seed": fo.IntField}
 #: The 68 points of iBUG 300-W by part; the App fails to draw a skeleton whose points have no names.
 _PARTS = {"jaw": 17, "right brow": 5, "left brow": 5, "nose": 9, "right eye": 6, "left eye": 6, "outer lips": 12, "inner lips": 8}
 _POINT_NAMES = [f"{part} {number}" for part, count in _PARTS.items() for number in range(1, count + 1)]
@@ -69,7 +81,7 @@ def declare_fields(dataset: fo.Dataset) -> None:
             field.save()
     for name, kind in _STATUS_FIELDS.items():
         dataset.add_sample_field(f"{STATUS}.{name}", kind)
-    for name, kind in _FACE_ATTRIBUTES.items():
+    for name, kind in {**_FACE_ATTRIBUTES, **_REVIEW_ATTRIBUTES}.items():
         dataset.add_sample_field(f"{FACES}.detections.{name}", kind)
     dataset.create_index(f"{STATUS}.status")
     _configure_app(dataset)
@@ -81,8 +93,21 @@ def is_ours(dataset: fo.Dataset, name: str) -> bool:
     return field is not None and (field.info or {}).get("owner") == _OWNER["owner"]
 
 
-def status_document(record: ImageRecord, run_key: str, fingerprint: str) -> fo.DynamicEmbeddedDocument:
-    """The ``faceanon`` document of one sample; per-sample figures are those of its worst face."""
+def faces_digest(faces: Iterable[tuple[str, Sequence[float]]]) -> str:
+    """A digest of the labels (id, box) that a sample was anonymized by: another one where a label was moved, added or deleted since."""
+    known = sorted((key, [round(float(value), 6) for value in box or ()]) for key, box in faces)
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+
+
+def status_document(record: ImageRecord, run_key: str, fingerprint: str, **traces: str | None) -> fo.DynamicEmbeddedDocument:
+    """The ``faceanon`` document of one sample; per-sample figures are those of its worst face.
+
+    Args:
+        record: what was done.
+        run_key: of the run.
+        fingerprint: of the configuration and the faces asked for.
+        **traces: ``source_stamp``, ``output_stamp``, ``faces_digest``: what tells later that something changed.
+    """
     similarities = [f.identity_similarity for f in record.faces if f.identity_similarity is not None]
     verdicts = [f.reidentified for f in record.faces if f.reidentified is not None]
     return fo.DynamicEmbeddedDocument(
@@ -97,6 +122,7 @@ def status_document(record: ImageRecord, run_key: str, fingerprint: str) -> fo.D
         identity_similarity=max(similarities, default=None),
         reidentified=any(verdicts) if verdicts else None,
         reviewed=False,
+        **traces,
     )
 
 

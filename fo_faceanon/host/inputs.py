@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
+from fiftyone import ViewField as F
 from PIL import Image
 
 from fo_faceanon.errors import FaceAnonError, HostError, InputError
-from fo_faceanon.faces import Face
+from fo_faceanon.faces import AddedFaces, Face
 from fo_faceanon.host import fields
 from fo_faceanon.host.session import stream_values
 from fo_faceanon.images import decode_image
+from fo_faceanon.records import ACTIONS
 
 _PREVIOUS = ("status", "run_key", "fingerprint", "source_sha256", "output_sha256")
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -62,7 +65,11 @@ class FaceSource:
 
 @dataclass(slots=True)
 class Row:
-    """One sample as a run sees it. ``previous`` holds what an earlier run wrote down."""
+    """One sample as a run sees it.
+
+    ``previous`` holds what an earlier run wrote down, ``stamp`` the source's size and time before it was read, ``carried`` by label
+    id what a rewrite of our own labels must not lose, ``marked`` the labels that a person drew.
+    """
 
     id: str
     source: Path
@@ -74,12 +81,28 @@ class Row:
     previous_actions: list[str]
     carried: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str | None = None
+    stamp: str | None = None
+    marked: list[fo.Detection] = field(default_factory=list)
+
+    @property
+    def unhandled(self) -> bool:
+        """Whether a person drew a face that no run has seen."""
+        return any(is_unhandled(label) for label in self.marked)
+
+    def without_paths(self, reason: str | None) -> str | None:
+        """Reasons are counted, shown and stored with the run: they must not name a file."""
+        if reason is None:
+            return None
+        for text in (str(self.source.absolute()), str(self.source)):
+            reason = reason.replace(text, "the image")
+        return reason.replace(self.source.name, "the image") if self.source.name else reason
 
 
 def read_rows(dataset: fo.Dataset, ids: Sequence[str], source: FaceSource, run_key: str) -> Iterator[Row]:
     """Yields the samples as rows, a few hundred read at once."""
     names = ["filepath", fields.MEDIA, f"{fields.FACES}.detections.action", *(f"{fields.STATUS}.{name}" for name in _PREVIOUS)]
     wanted = names if source.field is None else [*names, source.field]
+    marked = marked_faces(dataset)
     for sample_id, filepath, output, actions, *rest in stream_values(dataset, ids, wanted):
         row = Row(
             id=sample_id,
@@ -91,11 +114,40 @@ def read_rows(dataset: fo.Dataset, ids: Sequence[str], source: FaceSource, run_k
             previous_output=Path(output) if output else None,
             previous_actions=[action for action in actions or [] if action],
             error=None if filepath else "the sample has no file path",
+            stamp=file_stamp(filepath),
         )
         if source.field is not None:
             _add_faces(row, rest[len(_PREVIOUS)], source)
         row.fingerprint = _fingerprint(run_key, row.faces)
+        if sample_id in marked:
+            _add_marked(row, marked[sample_id], source)
         yield row
+
+
+def marked_faces(dataset: fo.Dataset) -> dict[str, list[fo.Detection]]:
+    """By sample id, the labels of our own field that a person drew: no detector vouches for them, and no run may forget them."""
+    drawn = F(f"{fields.FACES}.detections").filter((F("missed") == True) | ~F("action").is_in(list(ACTIONS)))  # noqa: E712
+    ids, labels = dataset.match(drawn.length() > 0).values(["id", fields.FACES])
+    return {key: [label for label in found.detections if is_marked(label)] for key, found in zip(ids, labels, strict=True)}
+
+
+def is_marked(label: fo.Detection) -> bool:
+    """True for a label of our own field that a person drew, whether or not a run has seen it."""
+    return _attribute(label, "missed") is True or is_unhandled(label)
+
+
+def is_unhandled(label: fo.Detection) -> bool:
+    """True for a label of our own field that no run has seen."""
+    return _attribute(label, "action") not in ACTIONS
+
+
+def file_stamp(path: str | Path | None) -> str | None:
+    """Size and time of a file, which tell cheaply that it was not touched; None where it cannot be seen."""
+    try:
+        status = os.stat(path or "")
+    except OSError:
+        return None
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def source_folders(dataset: fo.Dataset, ids: Sequence[str]) -> set[Path]:
@@ -130,7 +182,7 @@ def current_fingerprint(run_key: str, source: FaceSource, path: Path, labels: fo
     """
     if source.field is None or labels is None:
         return _fingerprint(run_key, None)
-    return _fingerprint(run_key, _faces(labels, oriented_size(path), source))
+    return _fingerprint(run_key, _faces(labels.detections, oriented_size(path), source))
 
 
 def _add_faces(row: Row, labels: fo.Detections | None, source: FaceSource) -> None:
@@ -138,7 +190,7 @@ def _add_faces(row: Row, labels: fo.Detections | None, source: FaceSource) -> No
         return
     try:
         row.size = oriented_size(row.source)
-        row.faces = _faces(labels, row.size, source)
+        row.faces = _faces(labels.detections, row.size, source)
     except FaceAnonError as error:
         row.error = str(error)
         return
@@ -147,8 +199,23 @@ def _add_faces(row: Row, labels: fo.Detections | None, source: FaceSource) -> No
         row.carried = {label.id: {name: _attribute(label, name) for name in names} for label in labels.detections}
 
 
-def _faces(labels: fo.Detections, size: tuple[int, int], source: FaceSource) -> tuple[Face, ...]:
-    return tuple(_face(label, size, source) for label in labels.detections)
+def _add_marked(row: Row, labels: Sequence[fo.Detection], source: FaceSource) -> None:
+    """The faces that a person marked, beside the user's own or those that will be found."""
+    row.marked = list(labels)
+    for label in labels:
+        row.carried.setdefault(label.id, {})["missed"] = True
+    if row.error or source.field == fields.FACES:  # those labels are among the faces already
+        return
+    try:
+        added = _faces(labels, row.size or oriented_size(row.source), FaceSource())
+    except FaceAnonError as error:
+        row.error = str(error)
+        return
+    row.faces = AddedFaces(added) if row.faces is None else (*row.faces, *added)
+
+
+def _faces(labels: Sequence[fo.Detection], size: tuple[int, int], source: FaceSource) -> tuple[Face, ...]:
+    return tuple(_face(label, size, source) for label in labels)
 
 
 def _face(label: fo.Detection, size: tuple[int, int], source: FaceSource) -> Face:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fo_faceanon import engine
 from fo_faceanon.errors import FaceAnonError, HostError
 from fo_faceanon.host import fields, runs, views
 from fo_faceanon.host.inputs import FaceSource, Row, read_rows, source_folders
+from fo_faceanon.host.ledger import Ledger, Step
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids
 from fo_faceanon.host.writer import FieldWriter
@@ -26,15 +27,6 @@ from fo_faceanon.records import FaceRecord, ImageRecord, RunReport
 from fo_faceanon.registry import method_info
 
 _FINISHED = ("ok", "no_faces", "needs_review")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How far a run is: ``done`` of ``total`` images, and the record of the last one."""
-
-    done: int
-    total: int
-    record: ImageRecord
 
 
 def anonymize(
@@ -107,7 +99,7 @@ def anonymize_steps(
     dataset = root_dataset(samples)
     faces.check(dataset)
     ids = sample_ids(samples)
-    folder = _output_folder(dataset, output_dir)
+    folder = output_folder(dataset, output_dir)
     _check_folders(folder, source_folders(dataset, ids))
     with database_errors(), DatasetLock(dataset) as lock:
         run = _Run(dataset, ids, faces, _options(method, options), folder, overwrite, lock)
@@ -135,7 +127,7 @@ class _Run:
         self._writer = FieldWriter(dataset, self._key, folder, lock)
         self._pending: dict[str, Row] = {}  # bounded by what the engine reads ahead
         self._ready: deque[tuple[Row, ImageRecord]] = deque()  # done without the engine: skipped, or unusable
-        self._ledger = _Ledger()
+        self._ledger = Ledger()
 
     def steps(self) -> Generator[Step, None, RunReport]:
         start = time.monotonic()
@@ -204,7 +196,7 @@ class _Run:
         """The record of a sample that needs no engine: unusable, or vouched for by an earlier run."""
         if row.error:
             return self._failed(row, row.error)
-        if self._overwrite or not self._vouched(row):
+        if self._overwrite or row.unhandled or not self._vouched(row):
             return None
         previous = row.previous
         faces = [FaceRecord((0, 0, 0, 0), 1.0, "", action, self._options.method, 0) for action in row.previous_actions]
@@ -229,7 +221,7 @@ class _Run:
             return self._failed(row, "the engine reported success, but there is no output file", record)
         if row.size is not None and row.size != (record.width, record.height):
             return self._failed(row, "the face boxes were placed in a frame of another size than the image", record)
-        return replace(record, reason=_without_paths(record.reason, row), output=str(Path(record.output).absolute()))
+        return replace(record, reason=row.without_paths(record.reason), output=str(Path(record.output).absolute()))
 
     def _failed(self, row: Row, reason: str, record: ImageRecord | None = None) -> ImageRecord:
         record = record or ImageRecord(row.id, "failed", self._options.method)
@@ -237,27 +229,7 @@ class _Run:
             with suppress(OSError):
                 Path(record.output).unlink(missing_ok=True)
         faces = [face if face.action == "kept" else replace(face, action="failed") for face in record.faces]
-        return replace(record, status="failed", reason=_without_paths(reason, row), output=None, output_sha256=None, faces=faces)
-
-
-class _Ledger:
-    """The exposure ledger, counted as records come: memory does not grow with the dataset."""
-
-    def __init__(self) -> None:
-        self.images: Counter[str] = Counter()
-        self._faces: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._found = 0
-
-    def add(self, record: ImageRecord) -> None:
-        one = RunReport.from_records("", "", [record])
-        self.images.update(one.images)
-        self._faces.update(one.faces)
-        self._reasons.update(one.reasons)
-        self._found += one.faces_found
-
-    def report(self, key: str, method: str, seconds: float) -> RunReport:
-        return RunReport(key, method, dict(self.images), dict(self._faces), self._found, dict(self._reasons), seconds)
+        return replace(record, status="failed", reason=row.without_paths(reason), output=None, output_sha256=None, faces=faces)
 
 
 def _options(method: str, given: dict[str, Any]) -> engine.Options:
@@ -267,7 +239,7 @@ def _options(method: str, given: dict[str, Any]) -> engine.Options:
     return engine.Options(**{**named, "method": method, "dials": {**named.get("dials", {}), **dials}})
 
 
-def _output_folder(dataset: fo.Dataset, output_dir: str | Path | None) -> Path:
+def output_folder(dataset: fo.Dataset, output_dir: str | Path | None) -> Path:
     """By default a folder named after the dataset's id, not its name: names of datasets may name people."""
     folder = Path(output_dir) if output_dir is not None else Path(fo.config.default_dataset_dir) / "faceanon" / str(dataset._doc.id)
     return folder.expanduser().resolve()
@@ -280,15 +252,6 @@ def _check_folders(output: Path, sources: set[Path]) -> None:
                 f"anonymized pictures would go to {output}, and originals lie in {source}: one inside the other, so that sharing one "
                 "would share both. Choose another output_dir"
             )
-
-
-def _without_paths(reason: str | None, row: Row) -> str | None:
-    """Reasons are counted, shown and stored with the run: they must not name a file."""
-    if reason is None:
-        return None
-    for text in (str(row.source.absolute()), str(row.source)):
-        reason = reason.replace(text, "the image")
-    return reason.replace(row.source.name, "the image") if row.source.name else reason
 
 
 def _close(records: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 
 from fo_faceanon import __version__
+from fo_faceanon.errors import HostError
 from fo_faceanon.host.inputs import FaceSource
 from fo_faceanon.records import RunReport
 
@@ -40,6 +41,38 @@ def face_source(dataset: fo.Dataset, key: str) -> FaceSource | None:
     if not dataset.has_run(key):
         return None
     return FaceSource.from_dict(dataset.get_run_info(key).config.faces)
+
+
+def recorded_options(dataset: fo.Dataset, key: str, salt: str | None, how: dict[str, Any]) -> Options | None:
+    """The options of a registered run, to make single samples of it again; None where it is not registered any more.
+
+    Args:
+        dataset: that the run is registered with.
+        key: of the run.
+        salt: its secret, where it has one.
+        how: ``device``, ``workers``, ...: what does not decide the output.
+
+    Raises:
+        HostError: the salt is not the one of the run.
+    """
+    from fo_faceanon.engine import Options
+
+    if not dataset.has_run(key):
+        return None
+    config = dataset.get_run_info(key).config
+    if config.salt_digest != (None if salt is None else _slow_digest(salt)):
+        raise HostError(
+            "the run's own secret salt is needed to make its faces again (salts are not stored); give the same one, or none if it had none"
+        )
+    names = ("seed", "identity_mode", "detector", "min_face")
+    return Options(method=config.anonymizer, dials=config.dials, salt=salt, **{name: getattr(config, name) for name in names}, **how)
+
+
+def register_redo(dataset: fo.Dataset, config: dict[str, Any]) -> str:
+    """Registers that samples were made again, and how; returns the key."""
+    key = f"faceanon_redo_{hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:10]}"
+    dataset.register_run(key, dataset.init_run(method="faceanon/reanonymize", version=__version__, **config), overwrite=True)
+    return key
 
 
 def save_report(dataset: fo.Dataset, key: str, report: RunReport) -> None:

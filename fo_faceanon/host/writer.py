@@ -9,7 +9,8 @@ from pathlib import Path
 import fiftyone as fo
 
 from fo_faceanon.host import fields
-from fo_faceanon.host.inputs import Row
+from fo_faceanon.host.fields import PENDING
+from fo_faceanon.host.inputs import Row, file_stamp
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.records import ImageRecord
 
@@ -45,14 +46,19 @@ class FieldWriter:
         self._lock.refresh()
         if not waiting:
             return
-        labels = {row.id: fields.face_labels(record, row.carried) for row, record in waiting}
+        labels = {row.id: _with_marked(row, *fields.face_labels(record, row.carried)) for row, record in waiting}
         outputs = {row.id: record.output if record.status != "failed" else None for row, record in waiting}
         self._set(fields.FACES, {key: faces for key, (faces, _) in labels.items()})
         self._set(fields.LANDMARKS, {key: points for key, (_, points) in labels.items()})
         self._set(fields.MEDIA, outputs)
-        self._set(fields.STATUS, {row.id: fields.status_document(record, self._run_key, row.fingerprint) for row, record in waiting})
+        self._set(fields.STATUS, {row.id: self._document(row, record, labels[row.id][0]) for row, record in waiting})
         for row, _ in waiting:
             self._remove_replaced(row.previous_output, outputs[row.id])
+
+    def _document(self, row: Row, record: ImageRecord, faces: fo.Detections | None) -> fo.DynamicEmbeddedDocument:
+        digest = None if faces is None else fields.faces_digest((face.id, face.bounding_box) for face in faces.detections)
+        stamps = {"source_stamp": row.stamp, "output_stamp": file_stamp(record.output)}
+        return fields.status_document(record, self._run_key, row.fingerprint, faces_digest=digest, **stamps)
 
     def _set(self, name: str, values: dict) -> None:
         self._dataset.set_values(name, values, key_field="id")
@@ -63,3 +69,14 @@ class FieldWriter:
             return
         with suppress(OSError):
             old.unlink()
+
+
+def _with_marked(row: Row, faces: fo.Detections | None, points: fo.Keypoints | None) -> tuple[fo.Detections | None, fo.Keypoints | None]:
+    """A picture that cannot be done forgets no face that a person drew: the next run has to have it."""
+    there = {face.id for face in faces.detections} if faces is not None else set()
+    missing = [label for label in row.marked if label.id not in there]
+    if not missing:
+        return faces, points
+    for label in missing:
+        label["action"] = PENDING
+    return fo.Detections(detections=[*(faces.detections if faces is not None else []), *missing]), points
