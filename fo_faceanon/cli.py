@@ -11,8 +11,11 @@ import typer
 
 from fo_faceanon.commands import bank, plugin, show, train, weights
 from fo_faceanon.commands.anonymize import anonymize
+from fo_faceanon.commands.attack import EXIT_CODES as ATTACK_CODES
+from fo_faceanon.commands.attack import attack
 from fo_faceanon.commands.demo import demo
 from fo_faceanon.commands.doctor import doctor
+from fo_faceanon.commands.evaluate import evaluate
 from fo_faceanon.commands.export import export
 from fo_faceanon.commands.methods import methods
 from fo_faceanon.errors import FaceAnonError
@@ -26,6 +29,8 @@ app = typer.Typer(
     epilog=show.EXIT_CODES,
 )
 app.command(epilog=show.EXIT_CODES)(anonymize)
+app.command(epilog=show.EXIT_CODES)(evaluate)
+app.command(epilog=ATTACK_CODES)(attack)
 app.command()(export)
 app.command()(demo)
 app.command()(methods)

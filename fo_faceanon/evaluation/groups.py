@@ -89,15 +89,21 @@ def _figures(columns: Mapping[str, np.ndarray], clusters: np.ndarray) -> dict[st
 def worst_ratios(groups: Mapping[str, Mapping[str, Any]], figures: Mapping[str, Figure]) -> dict[str, dict[str, dict[str, Any]]]:
     """``{grouping: {figure: {"group", "ratio"}}}``: how many times worse than all faces the worst group fares.
 
-    Group over all where lower is better, all over group where higher is. Only of figures and groups with a value above zero.
+    Group over all where lower is better; where higher is, what the group lacks of 100 % over what all lack. Only where all faces
+    leave something to divide by, and of figures that have a better direction.
     """
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for grouping, entries in groups.items():
         for name, figure in figures.items():
-            values = {group: entry["figures"].get(name, {}).get("value") or 0.0 for group, entry in entries.items()}
-            overall, lower = figure.value or 0.0, figure_spec(name).better == "lower"
-            ratios = {group: value / overall if lower else overall / value for group, value in values.items() if value > 0 and overall > 0}
-            if ratios:
-                group = max(ratios, key=lambda key: ratios[key])
-                result.setdefault(grouping, {})[name] = {"group": group, "ratio": ratios[group]}
+            better = figure_spec(name).better
+            overall = 0.0 if figure.value is None else _badness(better, figure.value)
+            values = {group: entry["figures"].get(name, {}).get("value") for group, entry in entries.items()}
+            known = {group: _badness(better, value) for group, value in values.items() if value is not None}
+            if better != "neither" and overall > 0 and known:
+                group = max(known, key=lambda key: known[key])
+                result.setdefault(grouping, {})[name] = {"group": group, "ratio": known[group] / overall}
     return result
+
+
+def _badness(better: str, value: float) -> float:
+    return 100.0 - value if better == "higher" else value

@@ -136,7 +136,7 @@ def compare(meters: Meters, before: Side, after: Side) -> Compared:
         vectors={name: (before.vectors[name], after.vectors[name]) for name in before.vectors},
         emotions=(before.emotions.numpy(), after.emotions.numpy()),
         whole=_both(before.whole, after.whole),
-        windows=_both(meters.windows(before, before), meters.windows(after, before)),
+        windows=_both(before.windows, after.windows),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +42,7 @@ class Side:
         face_api: the same by face-api.js's.
         second: all faces that the second detector finds on the picture.
         whole: ``1 x 2048`` Inception features of the picture, None without weights.
+        windows: ``F x 2048`` of the windows around the original's faces, None without weights.
     """
 
     image: np.ndarray
@@ -53,12 +54,13 @@ class Side:
     face_api: Tensor
     second: list[Face]
     whole: Tensor | None
+    windows: Tensor | None
 
     def first(self) -> Side:
         """The same picture with its first face only."""
         vectors = {name: rows[:1] for name, rows in self.vectors.items()}
         some = {name: getattr(self, name)[:1] for name in ("faces", "seven", "mesh", "emotions", "face_api")}
-        return replace(self, vectors=vectors, **some)
+        return replace(self, vectors=vectors, windows=None if self.windows is None else self.windows[:1], **some)
 
 
 class Meters:
@@ -97,23 +99,17 @@ class Meters:
     def original(self, image: np.ndarray, faces: Sequence[JudgedFace] | None = None) -> Side:
         """An original, with the judge's faces, or known ones."""
         seen = self.looker.original(image) if faces is None else self._known(image, faces)
-        return self._look(image, seen)
+        return self._look(image, seen, seen)
 
     def anonymized(self, image: np.ndarray, original: Side) -> Side:
         """What was made of it, or of the same picture by re-encoding."""
-        return self._look(image, self.looker.anonymized(image, Seen(original.faces, original.vectors)))
-
-    def windows(self, side: Side, like: Side) -> Tensor | None:
-        """``F x 2048`` Inception features of the windows around the original's (``like``) faces."""
-        if self._inception is None:
-            return None
-        faces = [face.to_face() for face in like.faces if face is not None]
-        return self._inception(cut_windows([side.image], [face], [window_of(face)], [0], [None], "cpu").pixels[0] for face in faces)
+        seen = Seen(original.faces, original.vectors)
+        return self._look(image, self.looker.anonymized(image, seen), seen)
 
     def _known(self, image: np.ndarray, faces: Sequence[JudgedFace]) -> Seen:
         return Seen(faces, embed(self.looker.recognisers, image, [face.landmarks for face in faces]))
 
-    def _look(self, image: np.ndarray, seen: Seen) -> Side:
+    def _look(self, image: np.ndarray, seen: Seen, original: Seen) -> Side:
         judge = self.looker.judge
         return Side(
             image=image,
@@ -125,6 +121,7 @@ class Meters:
             face_api=_probabilities(self._face_api, image, seen.faces),
             second=self._second([image])[0] if seen.faces else [],
             whole=None if self._inception is None else self._inception([torch.from_numpy(image).permute(2, 0, 1)]),
+            windows=None if self._inception is None else self._inception(_windows(image, original.faces)),
         )
 
     def _load_mesh(self) -> Callable[[np.ndarray, JudgedFace], MeshFace | None]:
@@ -166,6 +163,12 @@ def _optional(load: Callable[[], Loaded]) -> Loaded | None:
         return load()
     except (WeightsError, ImportError):
         return None
+
+
+def _windows(image: np.ndarray, faces: Sequence[JudgedFace | None]) -> Iterator[Tensor]:
+    """The windows that an anonymizer would work on."""
+    for face in (face.to_face() for face in faces if face is not None):
+        yield cut_windows([image], [face], [window_of(face)], [0], [None], "cpu").pixels[0]
 
 
 @torch.inference_mode()
