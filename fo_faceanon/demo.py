@@ -44,7 +44,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
         console: where to talk to.
 
     Returns:
-        ``dataset``, ``run`` (the ledger), ``metrics``, ``failures``, ``export`` and ``sheet``.
+        ``dataset``, ``run`` (the ledger), ``metrics`` (as of ``fo_faceanon.evaluate``), ``failures``, ``export`` and ``sheet``.
 
     Raises:
         FaceAnonError: no database, a folder in use, missing weights.
@@ -61,7 +61,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
     with _progress(console) as advance:
         steps = anonymize_steps(dataset, "donor", output_dir=out / "anonymized")
         report = _drain(steps, lambda step: advance("Anonymizing", step.done, step.total))
-        metrics = evaluate(dataset, progress=lambda done, total: advance("Evaluating", done, total))
+        metrics = evaluate(dataset, floor=False, progress=lambda done, total: advance("Evaluating", done, total))
         exported = export_safe_split(dataset, out / "export", "FiftyOneDataset", progress=False)
     sheet = _sheet(dataset, out / "contact_sheet.png")
     waiting = failures(dataset)
@@ -139,6 +139,8 @@ def _sheet(dataset: Any, path: Path) -> Path:
 
 
 def _print(console: Console, result: dict[str, Any], out: Path) -> None:
+    from fo_faceanon.evaluation.report import headlines
+
     run, metrics = result["run"], result["metrics"]
     table = Table("what", "value", "on", title="What happened", title_justify="left")
     for status, count in run["images"].items():
@@ -146,12 +148,8 @@ def _print(console: Console, result: dict[str, Any], out: Path) -> None:
     for action, count in run["faces"].items():
         table.add_row(f"faces: {action}", str(count), f"{run['faces_found']} found")
     table.add_row("ledger adds up", "yes" if run["adds_up"] else "NO", "")
-    table.add_row("face still detected", f"{metrics['detected']}", f"{metrics['faces']} faces")
-    names = {"landmark_error": "landmark error (inter-ocular)", "si_mse": "light: Si-MSE", "delta_e": "skin: CIEDE2000"}
-    for key, label in names.items():
-        figure = metrics[key]
-        value = "-" if figure["mean"] is None else f"{figure['mean']:.4f}"
-        table.add_row(label, value, f"{figure['n']} faces")
+    for headline in headlines(metrics):
+        table.add_row(headline.label, headline.value, headline.note)
     table.add_row("exported", str(result["export"]["exported"]), f"{result['export']['considered']} images")
     console.print(table)
     console.print(f"Contact sheet (original | anonymized): {result['sheet']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,6 +42,16 @@ _BY_GROUP = (
     *("detected", "landmark_error", "landmark_error_mesh", "head_pose_error", "expression_error", "emotion_kept"),
     *("si_mse", "shading_sine", "delta_e", "tone_delta_e"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationStep:
+    """How far an evaluation is: ``done`` of ``total`` pairs, the last one's key, and its rows (none where it had a problem)."""
+
+    done: int
+    total: int
+    key: str
+    rows: Sequence[Row]
 
 
 @dataclass(slots=True)
@@ -110,6 +120,39 @@ def evaluate_pairs(
         InputError: there is no such recogniser or device.
         WeightsError: a recogniser's weights are missing.
     """
+    steps = evaluate_steps(
+        pairs,
+        device=device,
+        workers=workers,
+        main_face_only=main_face_only,
+        recognisers=recognisers,
+        cache=cache,
+        floor=floor,
+        limit=limit,
+        faces=faces,
+    )
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        if progress is not None:
+            progress(step.done, step.total)
+
+
+def evaluate_steps(
+    pairs: Pairing | Sequence[Pair],
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    main_face_only: bool = False,
+    recognisers: Sequence[str] | None = None,
+    cache: Path | None = None,
+    floor: bool = True,
+    limit: int | None = None,
+    faces: Mapping[str, Sequence[FaceRecord]] | None = None,
+) -> Generator[EvaluationStep, None, Evaluation]:
+    """:func:`evaluate_pairs` as a generator: one step per pair, the evaluation as its return value. Closing it ends the processes."""
     started = time.perf_counter()
     pairing = pairs if isinstance(pairs, Pairing) else Pairing(list(pairs))
     names = tuple(available_recognisers() if recognisers is None else recognisers)
@@ -118,7 +161,7 @@ def evaluate_pairs(
     setup = MeasureSetup(names, resolve_device(device), main_face_only, cache)
     tasks = _tasks(pairing.pairs[:limit], floor, faces)
     problems = {reason: list(listed) for reason, listed in pairing.problems.items()}
-    collected = _measure(tasks, setup, default_workers(setup.device, workers), problems, progress)
+    collected = yield from _measure(tasks, setup, default_workers(setup.device, workers), problems)
     with torch.inference_mode():
         evaluation = _evaluation(collected, names, problems)
     evaluation.counts |= {"pictures": pairing.originals, "paired": len(pairing.pairs), "tried": len(tasks)}
@@ -137,20 +180,16 @@ def _tasks(pairs: Sequence[Pair], floor: bool, faces: Mapping[str, Sequence[Face
 
 
 def _measure(
-    tasks: Sequence[PairTask],
-    setup: MeasureSetup,
-    workers: int,
-    problems: dict[str, list[str]],
-    progress: Callable[[int, int], None] | None,
-) -> Collected:
+    tasks: Sequence[PairTask], setup: MeasureSetup, workers: int, problems: dict[str, list[str]]
+) -> Generator[EvaluationStep, None, Collected]:
     collected = Collected()
-    for done, (task, result) in enumerate(zip(tasks, map_processes(make_measure, setup, tasks, workers), strict=True), 1):
+    results = map_processes(make_measure, setup, tasks, workers)
+    for done, (task, result) in enumerate(zip(tasks, results, strict=True), 1):
         if isinstance(result, Exception):
             note_fault(problems, task.pair, result)
         else:
             collected.add(result)
-        if progress is not None:
-            progress(done, len(tasks))
+        yield EvaluationStep(done, len(tasks), task.pair.key, () if isinstance(result, Exception) else result.anonymized.rows)
     return collected
 
 

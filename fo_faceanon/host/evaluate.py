@@ -1,117 +1,152 @@
-"""``fa.evaluate``: per-face and per-sample figures into the dataset, and a summary."""
+"""``fa.evaluate``: per-face and per-sample figures into the dataset, and the evaluation of the whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
-import numpy as np
 from fiftyone.core.collections import SampleCollection
 
-from fo_faceanon.errors import InputError
-from fo_faceanon.evaluation.pair import Evaluator, FaceMetrics
-from fo_faceanon.host.fields import FACES, LANDMARKS, MEDIA, STATUS
-from fo_faceanon.host.session import require_images, root_dataset, sample_ids, stream_values
-from fo_faceanon.images import decode_image
-from fo_faceanon.records import FaceRecord
+from fo_faceanon.errors import HostError, OutputError
+from fo_faceanon.evaluation.run import EvaluationStep
+from fo_faceanon.evaluation.run import evaluate_steps as measure_steps
+from fo_faceanon.host.fields import STATUS, is_ours
+from fo_faceanon.host.figure_fields import Row, declare_figures, set_verdicts, write_figures
+from fo_faceanon.host.pairs import Compared, comparable, read_pairs
+from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids
+from fo_faceanon.host.views import save_change_views
+from fo_faceanon.judging.pairs import Pairing
 
-_FIGURES = ("landmark_error", "expression_error", "si_mse", "si_l2", "delta_l", "delta_c", "delta_e")
+__all__ = ["EvaluationStep", "comparable", "evaluate", "evaluate_steps"]
+
 #: Samples whose figures are written at once.
-_CHUNK = 200
+_CHUNK = 64
 
 
-def evaluate(
-    samples: SampleCollection | str, *, device: str = "auto", progress: Callable[[int, int], None] | None = None
-) -> dict[str, Any]:
+def evaluate(samples: SampleCollection | str, *, progress: Callable[[int, int], None] | None = None, **settings: Any) -> dict[str, Any]:
     """Compares every anonymized sample with its original.
 
-    Writes ``landmark_error``, ``expression_error``, ``si_mse``, ``si_l2``, ``delta_l``, ``delta_c``, ``delta_e`` and ``detected``
-    of each face into its label, and the worst face's into the ``faceanon`` document.
+    Writes every figure of :data:`fo_faceanon.evaluation.figures.FIGURES` that a face has by itself into its label, with ``emotion``
+    and ``emotion_anonymized``; the worst face's into the ``faceanon`` document; and saves views of what changed
+    (:func:`fo_faceanon.host.views.save_change_views`).
 
     Args:
         samples: a dataset, a view, or a dataset's name; samples without anonymized media are counted, not measured.
-        device: ``auto``, ``cpu``, ``cuda``, ...
         progress: called with ``done, total``.
+        **settings: see :func:`evaluate_steps`.
 
     Returns:
-        ``images``, ``not_evaluated``, ``faces``, ``detected``, and for each figure its ``mean``, ``median`` and ``n``.
+        The JSON document of ``fo-faceanon evaluate --json``; pictures are named by their sample's id. ``counts`` holds
+        ``pictures``, ``measured``, ``not_evaluated``, ``faces``, ``undetected``, ``kept`` (by consent: not measured) and
+        ``without_landmarks``.
 
     Raises:
         HostError: the dataset cannot be used, or was never anonymized.
+        InputError: there is no such device or recogniser.
+        OutputError: the report cannot be written.
+        WeightsError: a recogniser's weights are missing.
+    """
+    steps = evaluate_steps(samples, **settings)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        if progress is not None:
+            progress(step.done, step.total)
+
+
+def evaluate_steps(
+    samples: SampleCollection | str,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    recognisers: Sequence[str] | None = None,
+    floor: bool = True,
+    report: str | Path | None = None,
+) -> Generator[EvaluationStep, None, dict[str, Any]]:
+    """:func:`evaluate` as a generator: one step per picture, the document as its return value. What is measured is written as it comes.
+
+    Args:
+        samples: a dataset, a view, or a dataset's name.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        workers: processes; by default one per core.
+        recognisers: names; by default all whose weights are here.
+        floor: whether the meter's noise is measured too, on at most 200 originals re-encoded.
+        report: path of an HTML report; it holds no pictures.
     """
     collection = require_images(samples)
-    dataset, ids = root_dataset(collection), sample_ids(collection)
-    _declare(dataset)
-    evaluator = Evaluator(device)
-    fields = ("filepath", MEDIA, f"{FACES}.detections", f"{LANDMARKS}.keypoints")
-    everything: list[FaceMetrics] = []
-    pending: dict[str, list[FaceMetrics]] = {}
-    skipped = 0
-    for done, (sample, path, output, labels, marks) in enumerate(stream_values(dataset, ids, fields), 1):
-        measured = None if output is None else _measure(evaluator, path, output, labels or [], marks or [])
-        if measured is None:
-            skipped += 1
-        else:
-            pending[sample] = measured
-            everything += measured
-        if len(pending) >= _CHUNK or (done == len(ids) and pending):
-            _write(dataset, pending)
-            pending = {}
-        if progress is not None:
-            progress(done, len(ids))
-    return {"images": len(ids) - skipped, "not_evaluated": skipped, **summarise(everything)}
+    dataset = root_dataset(collection)
+    if not is_ours(dataset, STATUS):
+        raise HostError(f"the dataset '{dataset.name}' was not anonymized yet: run fo_faceanon.anonymize(dataset) first")
+    if report is not None and not Path(report).expanduser().parent.is_dir():
+        raise OutputError(f"the report cannot be written to {report}: there is no such folder")
+    with database_errors():
+        ids = sample_ids(collection)
+        declare_figures(dataset)
+        save_change_views(dataset)
+        found = read_pairs(dataset, ids)
+        write_figures(dataset, {sample: [{}] * found.labels[sample] for listed in found.problems.values() for sample in listed})
+        steps = measure_steps(Pairing(found.pairs), device=device, workers=workers, recognisers=recognisers, floor=floor, faces=found.faces)
+        evaluation = yield from _written(dataset, found, steps)
+        _write_ranks(dataset, found, evaluation.rows)
+    values = {**evaluation.to_dict(), "original": dataset.name, "anonymized": "anonymized pictures of the same samples"}
+    values["counts"] |= _counts(found, ids, values["counts"]["measured"])
+    values["problems"] = {**_listed(found.problems), **values["problems"]}
+    if report is not None:
+        from fo_faceanon.evaluation.report import write_report
+
+        write_report(values, Path(report).expanduser())
+    return values
 
 
-def summarise(metrics: list[FaceMetrics]) -> dict[str, Any]:
-    """Counts, and each figure's mean, median and the number of faces that it could be measured on."""
-    summary: dict[str, Any] = {"faces": len(metrics), "detected": sum(m.detected for m in metrics)}
-    for name in _FIGURES:
-        values = np.array([getattr(m, name) for m in metrics], float)
-        values = values[np.isfinite(values)]
-        mean, median = (float(values.mean()), float(np.median(values))) if len(values) else (None, None)
-        summary[name] = {"mean": mean, "median": median, "n": len(values)}
-    return summary
-
-
-def _measure(
-    evaluator: Evaluator, path: str, output: str, labels: list[fo.Detection], marks: list[fo.Keypoint]
-) -> list[FaceMetrics] | None:
+def _written(dataset: fo.Dataset, found: Compared, steps: Generator[EvaluationStep, None, Any]) -> Generator[EvaluationStep, None, Any]:
+    """Passes steps on and writes their rows, a few samples at a time; what is finished is kept where the run is stopped."""
+    waiting: dict[str, list[Row]] = {}
     try:
-        original, result = decode_image(path).pixels, decode_image(output).pixels
-    except InputError:  # moved or damaged since: counted as not evaluated; the export notices it by itself
-        return None
-    if original.shape != result.shape:
-        return None
-    scale = np.array([original.shape[1], original.shape[0]], float)
-    points = {mark.instance.id: np.asarray(mark.points, float) * scale for mark in marks if mark.instance is not None}
-    return evaluator(original, result, [_record(label, scale, points) for label in labels])
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            waiting[step.key] = _placed(found, step.key, step.rows)
+            if len(waiting) >= _CHUNK:
+                write_figures(dataset, waiting)
+                waiting = {}
+            yield step
+    finally:
+        steps.close()
+        write_figures(dataset, waiting)
 
 
-def _record(label: fo.Detection, scale: np.ndarray, points: dict[str, np.ndarray]) -> FaceRecord:
-    x, y, w, h = (np.asarray(label.bounding_box, float) * [*scale, *scale]).tolist()
-    record = FaceRecord((x, y, x + w, y + h), 1.0, "", label["action"], "", 0)
-    known = points.get(label.instance.id) if label.instance is not None else None
-    if known is not None and np.isfinite(known).all():
-        record.landmarks = known.tolist()
-    return record
+def _placed(found: Compared, sample: str, rows: Iterable[Row]) -> list[Row]:
+    """A row for every label of a sample: empty for those that were not measured."""
+    placed: list[Row] = [{}] * found.labels[sample]
+    for place, row in zip(found.places[sample], rows, strict=False):  # a picture with a problem has no rows
+        placed[place] = row
+    return placed
 
 
-def _declare(dataset: fo.Dataset) -> None:
-    for name in _FIGURES:
-        dataset.add_sample_field(f"{FACES}.detections.{name}", fo.FloatField)
-        dataset.add_sample_field(f"{STATUS}.{name}", fo.FloatField)
-    dataset.add_sample_field(f"{FACES}.detections.detected", fo.BooleanField)
+def _write_ranks(dataset: fo.Dataset, found: Compared, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Whose original is the nearest is known only when all are measured."""
+    by_sample: dict[str, list[Row]] = {}
+    for row in rows:
+        by_sample.setdefault(row["key"], []).append(row)
+    samples = list(by_sample)
+    for start in range(0, len(samples), _CHUNK):
+        set_verdicts(dataset, {sample: _placed(found, sample, by_sample[sample]) for sample in samples[start : start + _CHUNK]}, "rank1_")
 
 
-def _write(dataset: fo.Dataset, measured: dict[str, list[FaceMetrics]]) -> None:
-    for name in (*_FIGURES, "detected"):
-        values = {sample: [m.to_dict()[name] for m in metrics] for sample, metrics in measured.items() if metrics}
-        dataset.set_values(f"{FACES}.detections.{name}", values, key_field="id")
-    for name in _FIGURES:
-        worst = {sample: _worst([m.to_dict()[name] for m in metrics]) for sample, metrics in measured.items()}
-        dataset.set_values(f"{STATUS}.{name}", worst, key_field="id")
+def _counts(found: Compared, ids: Sequence[str], measured: int) -> dict[str, int]:
+    return {
+        "pictures": len(ids),
+        "not_evaluated": len(ids) - measured,
+        "kept": found.kept,
+        "without_landmarks": found.unplaced,
+    }
 
 
-def _worst(values: list[Any]) -> float | None:
-    return max((v for v in values if v is not None), default=None)
+def _listed(problems: Mapping[str, Sequence[str]], most: int = 50) -> dict[str, Any]:
+    return {reason: {"count": len(names), "names": list(names[:most])} for reason, names in problems.items()}

@@ -14,6 +14,12 @@ from fo_faceanon.host.session import require_images, root_dataset
 _STATUS = f"{fields.STATUS}.status"
 #: Statuses that a person may release after a look; ``failed`` is never among them.
 REVIEWABLE = ("needs_review", "no_faces")
+#: Error of the 51 inner landmarks, in eye distances, above which an expression counts as changed: twice the paper's mean (.0318).
+EXPRESSION_LIMIT = 0.06
+#: Si-MSE above which light counts as changed: about the mean of the eight other methods in the paper's Table IV (.053).
+LIGHT_LIMIT = 0.05
+#: CIEDE2000 between mean skin colours above which a skin tone counts as changed: a difference that is seen without comparing.
+TONE_LIMIT = 5.0
 
 
 def releasable() -> ViewExpression:
@@ -67,5 +73,25 @@ def save_views(dataset: fo.Dataset) -> None:
         "needs review": (F(_STATUS) == "needs_review", "anonymized, but a person should look"),
         "ready to export": (releasable(), "verified, or reviewed by a person"),
     }
+    _save(dataset, conditions)
+
+
+def save_change_views(dataset: fo.Dataset) -> None:
+    """Saves a view per thing that an anonymizer should have kept and did not, by the figures of :func:`fo_faceanon.evaluate`.
+
+    Samples that were not evaluated are in none of them; a face in which no landmarks are found any more has lost its expression.
+    """
+    worst = {name: F(f"{fields.STATUS}.{name}") for name in ("detected", "expression_error", "si_mse", "tone_delta_e")}
+    expression = (worst["expression_error"] > EXPRESSION_LIMIT) | (worst["detected"] == False)  # noqa: E712
+    said = f"landmarks of brows, eyes, nose and mouth are off by more than {EXPRESSION_LIMIT:g} eye distances, or no face is found"
+    conditions = {
+        "expression changed": (expression, said),
+        "light changed": (worst["si_mse"] > LIGHT_LIMIT, f"Si-MSE above {LIGHT_LIMIT:g}"),
+        "skin tone changed": (worst["tone_delta_e"] > TONE_LIMIT, f"mean skin colour is off by more than {TONE_LIMIT:g} (CIEDE2000)"),
+    }
+    _save(dataset, conditions)
+
+
+def _save(dataset: fo.Dataset, conditions: dict[str, tuple[ViewExpression, str]]) -> None:
     for name, (condition, description) in conditions.items():
         dataset.save_view(f"faceanon: {name}", dataset.match(condition), description=description, overwrite=True)

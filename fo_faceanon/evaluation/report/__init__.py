@@ -8,11 +8,22 @@ from typing import Any
 
 from fo_faceanon.evaluation.report.files import load_report_json, write_json
 from fo_faceanon.evaluation.report.page import render_report
-from fo_faceanon.evaluation.report.summary import Statement, statements
+from fo_faceanon.evaluation.report.summary import Headline, Statement, headlines, statements
 from fo_faceanon.evaluation.report.worst import PicturePair, worst_pictures
 from fo_faceanon.images import write_atomic
 
-__all__ = ["PicturePair", "Statement", "load_report_json", "render_report", "statements", "worst_pictures", "write_json", "write_report"]
+__all__ = [
+    "Headline",
+    "PicturePair",
+    "Statement",
+    "headlines",
+    "load_report_json",
+    "render_report",
+    "statements",
+    "worst_pictures",
+    "write_json",
+    "write_report",
+]
 
 
 def write_report(
