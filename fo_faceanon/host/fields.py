@@ -87,6 +87,20 @@ def declare_fields(dataset: fo.Dataset) -> None:
     _configure_app(dataset)
 
 
+def declare_label_field(dataset: fo.Dataset, name: str, kind: type) -> None:
+    """Adds a label field of ours.
+
+    Raises:
+        HostError: a field of that name exists and is not ours.
+    """
+    _refuse_foreign(dataset, name)
+    if not dataset.has_field(name):
+        dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
+        field = dataset.get_field(name)
+        field.info = dict(_OWNER)
+        field.save()
+
+
 def is_ours(dataset: fo.Dataset, name: str) -> bool:
     """True where the field exists and was made by :func:`declare_fields`."""
     field = dataset.get_field(name)

@@ -17,6 +17,7 @@ from PIL import Image
 from fo_faceanon.errors import FaceAnonError, HostError, InputError
 from fo_faceanon.faces import AddedFaces, Face
 from fo_faceanon.host import fields
+from fo_faceanon.host.candidates import open_candidates
 from fo_faceanon.host.session import stream_values
 from fo_faceanon.images import decode_image
 from fo_faceanon.records import ACTIONS
@@ -68,7 +69,8 @@ class Row:
     """One sample as a run sees it.
 
     ``previous`` holds what an earlier run wrote down, ``stamp`` the source's size and time before it was read, ``carried`` by label
-    id what a rewrite of our own labels must not lose, ``marked`` the labels that a person drew.
+    id what a rewrite of our own labels must not lose, ``marked`` the labels that a person drew, ``candidates`` open places that may be
+    faces.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Row:
     error: str | None = None
     stamp: str | None = None
     marked: list[fo.Detection] = field(default_factory=list)
+    candidates: list[fo.Detection] = field(default_factory=list)
 
     @property
     def unhandled(self) -> bool:
@@ -102,7 +105,7 @@ def read_rows(dataset: fo.Dataset, ids: Sequence[str], source: FaceSource, run_k
     """Yields the samples as rows, a few hundred read at once."""
     names = ["filepath", fields.MEDIA, f"{fields.FACES}.detections.action", *(f"{fields.STATUS}.{name}" for name in _PREVIOUS)]
     wanted = names if source.field is None else [*names, source.field]
-    marked = marked_faces(dataset)
+    marked, candidates = marked_faces(dataset), open_candidates(dataset)
     for sample_id, filepath, output, actions, *rest in stream_values(dataset, ids, wanted):
         row = Row(
             id=sample_id,
@@ -115,6 +118,7 @@ def read_rows(dataset: fo.Dataset, ids: Sequence[str], source: FaceSource, run_k
             previous_actions=[action for action in actions or [] if action],
             error=None if filepath else "the sample has no file path",
             stamp=file_stamp(filepath),
+            candidates=candidates.get(sample_id, []),
         )
         if source.field is not None:
             _add_faces(row, rest[len(_PREVIOUS)], source)

@@ -25,6 +25,7 @@ from fo_faceanon import engine
 from fo_faceanon.errors import FaceAnonError, HostError, WeightsError
 from fo_faceanon.faces import Face
 from fo_faceanon.host import fields, runs
+from fo_faceanon.host.candidates import held_back
 from fo_faceanon.host.inputs import Row, is_unhandled, oriented_size, read_rows
 from fo_faceanon.host.ledger import Ledger, Step
 from fo_faceanon.host.lock import DatasetLock
@@ -285,6 +286,7 @@ class _Redo:
                     Path(record.output).unlink()
             return self._unchanged(row.id, self._labels[row.id], reason or "it could not be made again")
         record = replace(record, reason=row.without_paths(record.reason), output=str(Path(record.output or "").absolute()))
+        record = held_back(record, row.candidates)
         folder = row.previous_output.parent.parent if row.previous_output else output_folder(self._dataset, None)
         writer = FieldWriter(self._dataset, run_key, folder, self._lock)
         writer.add(row, record)

@@ -14,6 +14,7 @@ from fiftyone.core.collections import SampleCollection
 from fo_faceanon.detection import same_face
 from fo_faceanon.errors import HostError, InputError
 from fo_faceanon.host import fields
+from fo_faceanon.host.candidates import corners
 from fo_faceanon.host.inputs import is_marked
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.session import CHUNK, database_errors, require_images, root_dataset, sample_ids, stream_values
@@ -167,7 +168,7 @@ def _add(dataset: fo.Dataset, wanted: dict[str, list[Box]]) -> int:
     for sample_id, faces in stream_values(dataset, ids, [fields.FACES]):
         there = list(faces.detections) if faces is not None else []
         for box in wanted[sample_id]:
-            if not any(is_marked(label) and same_face(_corners(label.bounding_box), _corners(box)) for label in there):
+            if not any(is_marked(label) and same_face(corners(label.bounding_box), corners(box)) for label in there):
                 there.append(_missed_face(box))
                 count += 1
                 values[sample_id] = fo.Detections(detections=there)
@@ -181,8 +182,3 @@ def _set_pending(dataset: fo.Dataset, ids: list[str]) -> None:
     values = {"status": fields.PENDING, "reason": "a person marked a face that was missed: anonymize again", "reviewed": False}
     for name, value in values.items():
         dataset.set_values(f"{fields.STATUS}.{name}", dict.fromkeys(ids, value), key_field="id")
-
-
-def _corners(box: Box) -> tuple[float, float, float, float]:
-    x, y, width, height = box
-    return x, y, x + width, y + height

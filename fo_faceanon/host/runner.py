@@ -17,6 +17,7 @@ from fiftyone.core.collections import SampleCollection
 from fo_faceanon import engine
 from fo_faceanon.errors import FaceAnonError, HostError
 from fo_faceanon.host import fields, runs, views
+from fo_faceanon.host.candidates import held_back
 from fo_faceanon.host.inputs import FaceSource, Row, read_rows, source_folders
 from fo_faceanon.host.ledger import Ledger, Step
 from fo_faceanon.host.lock import DatasetLock
@@ -221,7 +222,8 @@ class _Run:
             return self._failed(row, "the engine reported success, but there is no output file", record)
         if row.size is not None and row.size != (record.width, record.height):
             return self._failed(row, "the face boxes were placed in a frame of another size than the image", record)
-        return replace(record, reason=row.without_paths(record.reason), output=str(Path(record.output).absolute()))
+        record = replace(record, reason=row.without_paths(record.reason), output=str(Path(record.output).absolute()))
+        return held_back(record, row.candidates)
 
     def _failed(self, row: Row, reason: str, record: ImageRecord | None = None) -> ImageRecord:
         record = record or ImageRecord(row.id, "failed", self._options.method)

@@ -9,6 +9,7 @@ from fiftyone.core.expressions import ViewExpression
 
 from fo_faceanon.errors import HostError
 from fo_faceanon.host import fields
+from fo_faceanon.host.candidates import dismiss_candidates, has_open_candidates
 from fo_faceanon.host.session import require_images, root_dataset
 
 _STATUS = f"{fields.STATUS}.status"
@@ -58,6 +59,7 @@ def mark_reviewed(samples: SampleCollection | str, reviewed: bool = True) -> int
     ids = waiting.values("id")
     if ids:
         dataset.set_values(f"{fields.STATUS}.reviewed", dict.fromkeys(ids, reviewed), key_field="id")
+        dismiss_candidates(dataset, ids, reviewed)
     return len(ids)
 
 
@@ -70,6 +72,9 @@ def save_views(dataset: fo.Dataset) -> None:
         "fallback used": (fallback, "a face needed another donor, another method or a fill"),
         "no face found": (F(_STATUS) == "no_faces", "a claim by the detectors, not a proof: look before sharing"),
         "failed": (F(_STATUS) == "failed", "no anonymized picture; the reason says why"),
+        "missed face": (has_open_candidates(), "a second look at the original found a place that may be a face (find_missed_faces)"),
+        "stale": (F(_STATUS) == fields.STALE, "picture, faces or consent changed since: anonymize again"),
+        "pending": (F(_STATUS) == fields.PENDING, "a person marked a face that was missed: anonymize again"),
         "needs review": (F(_STATUS) == "needs_review", "anonymized, but a person should look"),
         "ready to export": (releasable(), "verified, or reviewed by a person"),
     }

@@ -368,6 +368,9 @@ def test_saved_views(tmp_path: Path) -> None:
         "faceanon: fallback used": 1,
         "faceanon: no face found": 1,
         "faceanon: failed": 1,
+        "faceanon: missed face": 0,
+        "faceanon: stale": 0,
+        "faceanon: pending": 0,
         "faceanon: needs review": 0,
         "faceanon: ready to export": 1,
     }
