@@ -10,21 +10,13 @@ import numpy as np
 
 from fo_faceanon.attacks.calibration import Calibration
 from fo_faceanon.attacks.folds import fold_numbers
+from fo_faceanon.attacks.names import ACROSS, HERE, IMPOSTORS, ITSELF, LINKED, OWN, SOUGHT, TOGETHER
 from fo_faceanon.attacks.protocols import across_photos, impostors, rows_of, same_photo
 from fo_faceanon.attacks.rates import Rate, Search, standardised, summarise
 from fo_faceanon.recognition.recognisers import recogniser_spec
 
 #: A judge guided no method and decides; the guide chose donors and is only shown; ``all`` is all judges taken together.
 Role = Literal["judge", "guide", "all"]
-#: Attacks, as they are called in reports.
-SAME_PHOTO, ACROSS, SOUGHT, LINKED = "same photo", "across photos", "known person sought", "linked with each other"
-PARROT, PLAIN = "parrot, across photos", "plain, in the parrot's galleries"
-RESTORED_SAME, RESTORED_ACROSS = "restored, same photo", "restored, across photos"
-#: Pictures, as they are called in reports.
-ANONYMIZED, FILL, LIGHT, IMPOSTORS, ORIGINALS = "anonymized", "solid fill", "light only", "impostors", "originals"
-SHAPE_BEFORE, SHAPE_AFTER = "landmarks of the originals", "landmarks of the anonymized"
-#: All judges' scores added up, and all recognisers' vectors side by side with the guide's.
-TOGETHER, EVERY = "all judges", "all recognisers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +60,6 @@ class Gallery:
     more_people: list[str]
     own: dict[str, Calibration]
     here: dict[str, list[Calibration]]
-
-
-OWN, HERE, ITSELF = "LFW half A", "these originals, other people", "this attack's own impostors"
 
 
 def role_of(recogniser: str) -> Role:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fo_faceanon import __version__
+from fo_faceanon.attacks import names as n
 from fo_faceanon.attacks import outcomes as o
 from fo_faceanon.attacks.calibration import Calibration, calibrate_by_fold, default_calibration
 from fo_faceanon.attacks.controls import light_alone, shape_vectors, solid_fill
@@ -36,7 +37,6 @@ from fo_faceanon.recognition.recognisers import recogniser_spec
 #: Pictures that are attacked at most, and those of them that are painted, restored and learnt from; whole people, by a hash.
 LIMIT, LEARNT = 4000, 1000
 Progress = Callable[[str, int, int], None]
-SHAPE = "68 points"
 
 
 @dataclass(slots=True)
@@ -203,28 +203,28 @@ class _Attack:
     def plain(self) -> None:
         """The recognisers as they are."""
         with self._stage("searching"):
-            everyone, names = np.arange(len(self.judged)), (o.SAME_PHOTO, o.ACROSS)
-            self.outcomes += o.attack_all(self.gallery, self.judged.after, everyone, o.ANONYMIZED, names)
+            everyone, names = np.arange(len(self.judged)), (n.SAME_PHOTO, n.ACROSS)
+            self.outcomes += o.attack_all(self.gallery, self.judged.after, everyone, n.ANONYMIZED, names)
             if self.gallery.known:
-                clear = o.attack_all(self.gallery, self.judged.before, everyone, o.ORIGINALS, names)
-                self.outcomes += [outcome for outcome in clear if outcome.attack == o.ACROSS]
-                self.outcomes += o.at_thresholds_here(self.gallery, self.judged.after, o.ANONYMIZED)
+                clear = o.attack_all(self.gallery, self.judged.before, everyone, n.ORIGINALS, names)
+                self.outcomes += [outcome for outcome in clear if outcome.attack == n.ACROSS]
+                self.outcomes += o.at_thresholds_here(self.gallery, self.judged.after, n.ANONYMIZED)
                 self.outcomes += o.as_impostors(self.gallery, self.judged.after)
-                self.outcomes += o.among_themselves(self.gallery, self.judged.after, everyone, o.ANONYMIZED)
-                self.linked[o.ANONYMIZED] = linked_photos(self.judged.after, self.gallery.people)
+                self.outcomes += o.among_themselves(self.gallery, self.judged.after, everyone, n.ANONYMIZED)
+                self.linked[n.ANONYMIZED] = linked_photos(self.judged.after, self.gallery.people)
 
     def controls(self) -> None:
         """The solid fill, the light alone and the shape alone."""
-        rows, names = self.rows, (o.SAME_PHOTO, o.ACROSS)
+        rows, names = self.rows, (n.SAME_PHOTO, n.ACROSS)
         keys = {self.judged.keys[i] for i in rows}
         filled = self._judged([pair for pair in self.pairs if pair.key in keys], "the solid fill", change=solid_fill)
         self.fill = _aligned(filled, self.judged, rows)
-        self.outcomes += o.attack_all(self.gallery, self.fill, rows, o.FILL, names)
+        self.outcomes += o.attack_all(self.gallery, self.fill, rows, n.FILL, names)
         if self.gallery.known:
             if len(rows) == len(self.judged):
-                self.outcomes += o.at_thresholds_here(self.gallery, self.fill, o.FILL)
-            self.outcomes += o.among_themselves(self.gallery, self.fill, rows, o.FILL)
-            self.linked[o.FILL] = linked_photos(self.fill, [self.gallery.people[i] for i in rows])
+                self.outcomes += o.at_thresholds_here(self.gallery, self.fill, n.FILL)
+            self.outcomes += o.among_themselves(self.gallery, self.fill, rows, n.FILL)
+            self.linked[n.FILL] = linked_photos(self.fill, [self.gallery.people[i] for i in rows])
             self._shape()
         self._light()
 
@@ -234,19 +234,19 @@ class _Attack:
         placed = np.broadcast_to(landmarks, (len(pictures), 68, 2)).copy()
         with self._stage("the light alone") as report:
             vectors = embed_frames(pictures, placed, self.names, self.workers, self.device, report)
-        self.outcomes += o.attack_all(self.gallery, vectors, frames.rows, o.LIGHT, (o.SAME_PHOTO, o.ACROSS))
+        self.outcomes += o.attack_all(self.gallery, vectors, frames.rows, n.LIGHT, (n.SAME_PHOTO, n.ACROSS))
 
     def _shape(self) -> None:
         """From 68 points alone: those of the originals, which a method hands over that keeps them, and those found afterwards."""
         people, count = self.gallery.people, len(self.judged)
         both = shape_vectors(np.concatenate([self.judged.landmarks, self.judged.landmarks_after]))
-        for pictures, probes in ((o.SHAPE_BEFORE, both[:count]), (o.SHAPE_AFTER, both[count:])):
+        for pictures, probes in ((n.SHAPE_BEFORE, both[:count]), (n.SHAPE_AFTER, both[count:])):
             search = across_photos(probes, both[:count], people, {})
-            self.outcomes.append(Outcome(o.ACROSS, pictures, SHAPE, "judge", o.ITSELF, summarise([search])))
+            self.outcomes.append(Outcome(n.ACROSS, pictures, n.SHAPE, "judge", n.ITSELF, summarise([search])))
             known = np.isfinite(probes).all(1)
             if too_few([people[i] for i in np.flatnonzero(known)]) is None:
                 searches, _ = parrot_searches(both[:count], probes, people)
-                self.outcomes.append(Outcome(o.PARROT, pictures, SHAPE, "judge", o.ITSELF, summarise(searches)))
+                self.outcomes.append(Outcome(n.PARROT, pictures, n.SHAPE, "judge", n.ITSELF, summarise(searches)))
 
     def frames(self) -> Frames:
         """Aligned pictures of the faces in `rows`, cut once."""
@@ -264,22 +264,22 @@ class _Attack:
             self.withheld["parrot"] = reason
             return
         before = {name: vectors[rows] for name, vectors in self.judged.before.items()}
-        sets = {o.ANONYMIZED: {name: vectors[rows] for name, vectors in self.judged.after.items()}}
-        sets |= {o.FILL: self.fill} if self.fill else {}
+        sets = {n.ANONYMIZED: {name: vectors[rows] for name, vectors in self.judged.after.items()}}
+        sets |= {n.FILL: self.fill} if self.fill else {}
         with self._stage("the parrot attack") as report:
             total = len(sets) * (len(self.names) + 1)
             for pictures, after in sets.items():
                 for name, clear, other in [
-                    *((n, before[n], after[n]) for n in self.names),
-                    (o.EVERY, together(before), together(after)),
+                    *((name, before[name], after[name]) for name in self.names),
+                    (n.EVERY, together(before), together(after)),
                 ]:
-                    role = "all" if name == o.EVERY else o.role_of(name)
+                    role = "all" if name == n.EVERY else o.role_of(name)
                     searches, _ = parrot_searches(clear, other, people)
-                    self.outcomes.append(Outcome(o.PARROT, pictures, name, role, o.ITSELF, summarise(searches)))
-                    if name != o.EVERY:
+                    self.outcomes.append(Outcome(n.PARROT, pictures, name, role, n.ITSELF, summarise(searches)))
+                    if name != n.EVERY:
                         plain = summarise(plain_searches(clear, other, people))
-                        self.outcomes.append(Outcome(o.PLAIN, pictures, name, role, o.ITSELF, plain))
-                    report(sum(x.attack == o.PARROT and x.recogniser != SHAPE for x in self.outcomes), total)
+                        self.outcomes.append(Outcome(n.PLAIN, pictures, name, role, n.ITSELF, plain))
+                    report(sum(x.attack == n.PARROT and x.recogniser != n.SHAPE for x in self.outcomes), total)
 
     def inversion(self, budget: float) -> None:
         """Restores the originals by networks that saw other people only, and attacks what comes out."""
@@ -294,7 +294,7 @@ class _Attack:
             )
         with self._stage("recognising what was restored") as report:
             vectors = embed_frames(restored, frames.landmarks, self.names, self.workers, self.device, report)
-        self.outcomes += o.attack_all(self.gallery, vectors, frames.rows, o.ANONYMIZED, (o.RESTORED_SAME, o.RESTORED_ACROSS))
+        self.outcomes += o.attack_all(self.gallery, vectors, frames.rows, n.ANONYMIZED, (n.RESTORED_SAME, n.RESTORED_ACROSS))
 
     def report(self) -> AttackReport:
         """What was found."""

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fo_faceanon.attacks import outcomes as o
+from fo_faceanon.attacks import names as n
 from fo_faceanon.attacks.outcomes import Outcome
 from fo_faceanon.attacks.rates import Rate
 
@@ -34,12 +34,12 @@ LEVELS: tuple[Level, ...] = ("not recognised", "borderline", "exposed")
 _TAR, _RANK = "tar@0.001", "rank1"
 #: The attacks that decide, by which rates, and with which of the fill's they are compared.
 _DECIDING = (
-    (o.SAME_PHOTO, (_TAR,), o.SAME_PHOTO),
-    (o.ACROSS, (_TAR, _RANK), o.ACROSS),
-    (o.SOUGHT, (_RANK,), o.SOUGHT),
-    (o.PARROT, (_TAR, _RANK), o.PARROT),
-    (o.RESTORED_SAME, (_TAR,), o.SAME_PHOTO),
-    (o.RESTORED_ACROSS, (_TAR, _RANK), o.ACROSS),
+    (n.SAME_PHOTO, (_TAR,), n.SAME_PHOTO),
+    (n.ACROSS, (_TAR, _RANK), n.ACROSS),
+    (n.SOUGHT, (_RANK,), n.SOUGHT),
+    (n.PARROT, (_TAR, _RANK), n.PARROT),
+    (n.RESTORED_SAME, (_TAR,), n.SAME_PHOTO),
+    (n.RESTORED_ACROSS, (_TAR, _RANK), n.ACROSS),
 )
 #: Same-person pairs of originals that some judge has to accept, for its failure on anonymized ones to say much.
 _ABLE = 0.5
@@ -80,12 +80,12 @@ class Finding:
     def sentence(self) -> str:
         """For people."""
         where = {
-            o.SAME_PHOTO: "with its own original",
-            o.ACROSS: "with another photograph of the person",
-            o.SOUGHT: "when a known person is sought among the anonymized",
-            o.PARROT: "with another photograph, by a head that learnt on other anonymized people",
-            o.RESTORED_SAME: "with its own original, after restoration by a network",
-            o.RESTORED_ACROSS: "with another photograph, after restoration by a network",
+            n.SAME_PHOTO: "with its own original",
+            n.ACROSS: "with another photograph of the person",
+            n.SOUGHT: "when a known person is sought among the anonymized",
+            n.PARROT: "with another photograph, by a head that learnt on other anonymized people",
+            n.RESTORED_SAME: "with its own original, after restoration by a network",
+            n.RESTORED_ACROSS: "with another photograph, after restoration by a network",
         }[self.attack]
         what = "pairs are accepted at a false-accept rate of 1e-3" if self.metric == _TAR else "searches have the right person first"
         share = f"{100 * _value(self.rate):.1f} %" if self.rate.value is not None else f"{self.rate.hits:.0f}"
@@ -148,7 +148,7 @@ def decide(outcomes: Sequence[Outcome], faces: int, unchanged: int = 0) -> Verdi
         faces: how many faces were attacked.
         unchanged: how many of them show the original's very pixels.
     """
-    across = any(x.attack == o.ACROSS and x.pictures == o.ANONYMIZED and _known(x.rates[_TAR], x.rates[_RANK]) for x in outcomes)
+    across = any(x.attack == n.ACROSS and x.pictures == n.ANONYMIZED and _known(x.rates[_TAR], x.rates[_RANK]) for x in outcomes)
     strength = BOTH if across else SAME_ONLY
     found = [finding for attack, metrics, floor in _DECIDING for m in metrics for finding in _findings(outcomes, attack, m, floor)]
     findings = sorted(found, key=lambda finding: (-LEVELS.index(finding.level), -finding.excess))
@@ -163,15 +163,15 @@ def decide(outcomes: Sequence[Outcome], faces: int, unchanged: int = 0) -> Verdi
 
 def _findings(outcomes: Sequence[Outcome], attack: str, metric: str, floor: str) -> list[Finding]:
     """The worst outcome, apart for thresholds from elsewhere and for those on the attack's own impostors."""
-    groups = [{o.OWN, o.HERE}, {o.ITSELF}] if metric == _TAR else [{o.OWN, o.HERE, o.ITSELF}]
+    groups = [{n.OWN, n.HERE}, {n.ITSELF}] if metric == _TAR else [{n.OWN, n.HERE, n.ITSELF}]
     return [finding for group in groups if (finding := _finding(outcomes, attack, metric, floor, group))]
 
 
 def _finding(outcomes: Sequence[Outcome], attack: str, metric: str, floor: str, thresholds: set[str]) -> Finding | None:
-    worst = _worst([x for x in outcomes if x.attack == attack and x.pictures == o.ANONYMIZED and x.thresholds in thresholds], metric)
+    worst = _worst([x for x in outcomes if x.attack == attack and x.pictures == n.ANONYMIZED and x.thresholds in thresholds], metric)
     if worst is None:
         return None
-    filled = _worst([x for x in outcomes if x.attack == floor and x.pictures == o.FILL and x.thresholds in thresholds], metric)
+    filled = _worst([x for x in outcomes if x.attack == floor and x.pictures == n.FILL and x.thresholds in thresholds], metric)
     rate, fill = worst.rates[metric], filled.rates[metric] if filled else None
     fill = fill if fill and fill.value is not None else None
     fine, limit = _accept_limits(fill) if metric == _TAR else _rank_limits(fill, rate.chance or 0.0)
@@ -222,7 +222,7 @@ def _notes(outcomes: Sequence[Outcome], across: bool, findings: Sequence[Finding
     notes = []
     if not across:
         notes.append("the attack across photographs could not be made: it needs several photographs of known people, 20 pairs and more")
-    clear = _worst([x for x in outcomes if x.attack == o.ACROSS and x.pictures == o.ORIGINALS], _TAR)
+    clear = _worst([x for x in outcomes if x.attack == n.ACROSS and x.pictures == n.ORIGINALS], _TAR)
     if across and clear and _value(clear.rates[_TAR]) < _ABLE:
         share = f"{100 * _value(clear.rates[_TAR]):.0f} %"
         notes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from fo_faceanon.attacks.names import ANONYMIZED, FILL, HERE
 from fo_faceanon.commands import show
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def exit_code(report: AttackReport) -> int:
 
 
 def print_attack(report: AttackReport) -> None:
-    """The verdict in one line, what decided, then a table per attack."""
+    """The verdict in one line, what decided it, then a table per attack; `--out` has every figure."""
     verdict = report.verdict
     show.out.print(escape(verdict.text), style=_COLOURS[verdict.level], soft_wrap=True)
     for note in verdict.notes:
@@ -103,8 +104,10 @@ def print_attack(report: AttackReport) -> None:
     show.out.print(counts, soft_wrap=True)
     if verdict.findings:
         show.out.print(_findings(report))
-    for name in dict.fromkeys(outcome.attack for outcome in report.outcomes):
-        show.out.print(_table(name, [outcome for outcome in report.outcomes if outcome.attack == name]))
+    made = [outcome for outcome in report.outcomes if outcome.pictures == ANONYMIZED]
+    for name in dict.fromkeys(outcome.attack for outcome in made):
+        show.out.print(_table(name, report))
+    _print_controls(report)
     _print_linked(report)
     for part in report.restoration:
         error = f"{part['error_before']:.4f} to {part['error_after']:.4f}"
@@ -124,35 +127,45 @@ def _findings(report: AttackReport) -> Table:
     return table
 
 
-def _table(attack: str, outcomes: Sequence[Outcome]) -> Table:
-    head = [
-        "pictures",
-        "by",
-        "accepted % at 1e-3",
-        "95 %",
-        "at 1e-2",
-        "rank-1 %",
-        "95 %",
-        "rank-5",
-        "rank-10",
-        "chance",
-        "cosine",
-        "others",
-    ]
-    table = _frame(attack, head)
-    for outcome in sorted(outcomes, key=_order):
-        rates = outcome.rates
-        by = f"{outcome.recogniser}{' (guide)' if outcome.role == 'guide' else ''}"
-        more = [_percent(rates[name].value) for name in ("rank5", "rank10")]
-        cosines = ["-" if rates[name].value is None else f"{rates[name].value:.3f}" for name in ("cosine", "impostor")]
-        chance = _percent(rates["rank1"].chance)
-        cells = [*_cells(rates["tar@0.001"]), _percent(rates["tar@0.01"].value), *_cells(rates["rank1"]), *more, chance, *cosines]
-        table.add_row(outcome.pictures, by, *cells)
+def _table(attack: str, report: AttackReport) -> Table:
+    """One attack on the anonymized faces, worst first, the solid fill's figures beside it."""
+    made = [x for x in report.outcomes if x.attack == attack and x.pictures == ANONYMIZED]
+    fills = {(x.recogniser, x.thresholds): x for x in report.outcomes if x.attack == attack and x.pictures == FILL}
+    pairs, searches = made[0].rates["tar@0.001"].n, made[0].rates["rank1"]
+    title = f"{attack}: accepted of {pairs} pairs; right person first in {searches.n} searches, guessing {_percent(searches.chance)} %"
+    table = _frame(title, ["by", "accepted %", "95 %", "fill", "at 1e-2", "rank-1 %", "95 %", "fill", "rank-5", "rank-10"])
+    for outcome in sorted(made, key=lambda x: -(x.rates["rank1"].value or 0.0)):
+        rates, fill = outcome.rates, fills.get((outcome.recogniser, outcome.thresholds))
+        beside = [_percent(fill.rates[name].value if fill else None) for name in ("tar@0.001", "rank1")]
+        accepted = [*_cells(rates["tar@0.001"]), beside[0], _percent(rates["tar@0.01"].value)]
+        found = [*_cells(rates["rank1"]), beside[1], *(_percent(rates[name].value) for name in ("rank5", "rank10"))]
+        by = (
+            outcome.recogniser
+            + (" (guide)" if outcome.role == "guide" else "")
+            + (", thresholds here" if outcome.thresholds == HERE else "")
+        )
+        table.add_row(by, *accepted, *found)
     return table
 
 
-def _order(outcome: Outcome) -> tuple[str, float]:
-    return outcome.pictures, -(outcome.rates["rank1"].value or 0.0)
+def _print_controls(report: AttackReport) -> None:
+    """Of each control the recogniser that does best, the guide left out."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in report.outcomes:
+        if outcome.pictures != ANONYMIZED and outcome.role != "guide":
+            groups.setdefault((outcome.pictures, outcome.attack), []).append(outcome)
+    if not groups:
+        return
+    title = "Controls, by the recogniser that does best"
+    table = _frame(title, ["pictures", "attack", "accepted %", "by", "rank-1 %", "by", "guessing"])
+    for (pictures, attack), outcomes in groups.items():
+        cells = []
+        for name in ("tar@0.001", "rank1"):
+            known = [(value, x.recogniser) for x in outcomes if (value := x.rates[name].value) is not None]
+            value, by = max(known, default=(None, "-"))
+            cells += [_percent(value), by]
+        table.add_row(pictures, attack, *cells, _percent(outcomes[0].rates["rank1"].chance))
+    show.out.print(table)
 
 
 def _print_linked(report: AttackReport) -> None:
@@ -168,7 +181,7 @@ def _print_linked(report: AttackReport) -> None:
 def _frame(title: str, columns: Iterable[str]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < 2 else "right", overflow="fold")
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     return table
 
 
