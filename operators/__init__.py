@@ -8,7 +8,8 @@ def register(plugin):
     """Registers the operators."""
     from ._anonymize import AnonymizeFaces
     from ._export import ExportSafeSplit
+    from ._metrics import ComputeMetrics
     from ._review import MarkReviewed, ShowFailures
 
-    for operator in (AnonymizeFaces, ShowFailures, MarkReviewed, ExportSafeSplit):
+    for operator in (AnonymizeFaces, ShowFailures, MarkReviewed, ComputeMetrics, ExportSafeSplit):
         plugin.register(operator)

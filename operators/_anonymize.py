@@ -58,8 +58,8 @@ class AnonymizeFaces(foo.Operator):
                 break
             if time.monotonic() - shown > 0.5 or step.done == step.total:
                 shown = time.monotonic()
-                yield _show_progress(ctx, step.done / step.total, f"{step.done} of {step.total} images")
-        yield _show_progress(
+                yield _forms.show_progress(ctx, step.done / step.total, f"{step.done} of {step.total} images")
+        yield _forms.show_progress(
             ctx, 1.0, "Done: " + (", ".join(f"{count} {status}" for status, count in report.images.items()) or "no images")
         )
         if not ctx.delegated:
@@ -127,12 +127,6 @@ def _settings(ctx):
     if settings.get("identity_mode") == "consistent":
         settings["salt"] = ctx.secret(_SALT)
     return settings
-
-
-def _show_progress(ctx, fraction, label):
-    if ctx.delegated:
-        return ctx.set_progress(progress=fraction, label=label)
-    return ctx.ops.set_progress(progress=fraction, label=label)
 
 
 def _results(report):

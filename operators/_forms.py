@@ -58,6 +58,13 @@ def attributes_of(dataset: fo.Dataset, field: str, kind: type) -> list[str]:
     return [name for name in names if name != "mask_path"]
 
 
+def show_progress(ctx: Any, fraction: float, label: str) -> Any:
+    """Progress of a run: on the run's document where it is delegated, else a message for the App to be yielded."""
+    if ctx.delegated:
+        return ctx.set_progress(progress=fraction, label=label)
+    return ctx.ops.set_progress(progress=fraction, label=label)
+
+
 def count_table(counts: dict[str, int]) -> str:
     """Counts as a Markdown table."""
     if not counts:

@@ -20,7 +20,7 @@ from fo_faceanon import engine
 from fo_faceanon.errors import HostError
 from fo_faceanon.host import plugin
 
-NAMES = ("anonymize_faces", "show_failures", "mark_reviewed", "export_safe_split")
+NAMES = ("anonymize_faces", "show_failures", "mark_reviewed", "compute_metrics", "export_safe_split")
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def errors(properties: dict[str, Any]) -> list[str]:
 
 def test_registered_without_errors() -> None:
     assert foo.OperatorRegistry().list_errors() == []
-    assert [foo.operator_exists(uri(name)) for name in NAMES] == [True] * 4
+    assert [foo.operator_exists(uri(name)) for name in NAMES] == [True] * len(NAMES)
     listed = {o.name for o in foo.list_operators() if o.uri.startswith(plugin.NAME)}
     assert listed == set(NAMES)
 
@@ -157,7 +157,7 @@ def test_the_plugin_imports_without_the_package() -> None:
         "m.register(P())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["AnonymizeFaces", "ShowFailures", "MarkReviewed", "ExportSafeSplit"], done.stderr
+    assert done.stdout.split() == ["AnonymizeFaces", "ShowFailures", "MarkReviewed", "ComputeMetrics", "ExportSafeSplit"], done.stderr
 
 
 def test_install_links_a_checkout_and_copies_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
