@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fo_faceanon.anonymizer import AnonymizedImage, Anonymizer
     from fo_faceanon.errors import FaceAnonError
     from fo_faceanon.faces import Face
+    from fo_faceanon.host.attack import attack
     from fo_faceanon.host.evaluate import evaluate
     from fo_faceanon.host.export import export_safe_split
     from fo_faceanon.host.runner import anonymize
@@ -26,6 +27,7 @@ _LAZY = {
     "FaceAnonError": "errors",
     "RunReport": "records",
     "anonymize": "host.runner",
+    "attack": "host.attack",
     "evaluate": "host.evaluate",
     "export_safe_split": "host.export",
     "failures": "host.views",
@@ -40,6 +42,7 @@ __all__ = [  # noqa: RUF022 - the order of use
     "RunReport",
     "anonymize",
     "evaluate",
+    "attack",
     "export_safe_split",
     "failures",
     "list_methods",
