@@ -33,7 +33,7 @@ def distributions(collected: Collected, impostors: dict[str, np.ndarray]) -> dic
 def _histogram(values: dict[str, np.ndarray], bins: tuple[float, float, int]) -> dict[str, Any]:
     low, high, number = bins
     edges = np.linspace(low, high, number + 1)
-    counts = {key: np.histogram(np.clip(v[np.isfinite(v)], low, high), edges)[0].tolist() for key, v in values.items()}
+    counts = {key: np.histogram(np.clip(v[np.isfinite(v)].astype(float), low, high), edges)[0].tolist() for key, v in values.items()}
     return {"edges": edges.round(6).tolist(), "counts": counts}
 
 
