@@ -199,10 +199,17 @@ def test_only_gaps_beyond_their_interval_are_told() -> None:
         (1234.5, "", "1,234"),
         (5.312, "", "5.31"),
         (0.0, "", "0.0"),
+        (0.0000123, "", "0.00001"),
     ],
 )
 def test_numbers(value: float, unit: str, shown: str) -> None:
     assert number(value, unit) == shown
+
+
+def test_folders_are_called_by_their_own_name_only() -> None:
+    evaluation = {**sample_evaluation(), "original": "/home/jane/photographs/", "anonymized": "C:\\Users\\jane\\out"}
+    text = Outline(render_report(evaluation)).text
+    assert "out against photographs" in text and "jane" not in text
 
 
 def test_no_number_is_invented() -> None:

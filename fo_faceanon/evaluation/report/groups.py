@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,19 +46,20 @@ def _badness(spec: FigureSpec, value: float) -> float:
     return 100.0 - value if spec.better == "higher" else value
 
 
-def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any]) -> Html:
-    """One grouping: a panel per figure, and the same numbers as a table.
+def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any], drawn: Collection[str]) -> Html:
+    """One grouping: a panel per figure that is to be drawn, and all numbers as a table.
 
     Args:
         title: of the grouping.
         groups: ``{group: {"n", "figures": {name: figure}}}``, in the order to show.
         figures: those of all faces.
+        drawn: names of figures that get a panel; the others are in the table only.
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group.get("figures", {})))
     specs = [spec for spec in map(_spec, names) if spec is not None]
-    panels = [_panel(spec, figures.get(spec.name), groups) for spec in specs if _with_value(spec, groups)]
+    panels = [_panel(spec, figures.get(spec.name), groups) for spec in specs if spec.name in drawn and _with_value(spec, groups)]
     sizes = ", ".join(f"{name} {count(group.get('n'), 'face')}" for name, group in groups.items())
-    table = el("details", el("summary", "The numbers"), scrolling(_table(specs, groups, figures, title), f"{title}: all numbers"))
+    table = el("details", el("summary", "All numbers"), scrolling(_table(specs, groups, figures, title), f"{title}: all numbers"))
     shown = el("div", panels, cls="grid") if panels else el("p", "No group is large enough for a figure.", cls="soft")
     return el("section", el("h3", title), el("p", sizes, cls="soft"), shown, table)
 
@@ -68,7 +70,7 @@ def _with_value(spec: FigureSpec, groups: dict[str, Any]) -> bool:
 
 def _panel(spec: FigureSpec, overall: dict[str, Any] | None, groups: dict[str, Any]) -> Html:
     rows = {name: group.get("figures", {}).get(spec.name) or {} for name, group in groups.items()}
-    low, high = _range([*rows.values(), overall or {}])
+    low, high = _range([*rows.values(), overall or {}], spec.unit)
     x, height = scale(low, high, _LEFT, _RIGHT), _TOP + _ROW * len(rows) + _AXIS
     mean = value_of(overall)
     base = height - _AXIS
@@ -97,13 +99,16 @@ def _row(spec: FigureSpec, name: str, figure: dict[str, Any], y: float, x: Any) 
     return [label, dot, text(_END, y + 4, number(value, spec.unit), "value", "end")]
 
 
-def _range(figures: list[dict[str, Any]]) -> tuple[float, float]:
-    """From zero (or the lowest end) to the highest end, with a little room."""
+def _range(figures: list[dict[str, Any]], unit: str) -> tuple[float, float]:
+    """From zero (or the lowest end) to the highest end, with a little room; shares end at 100 %."""
     ends = [float(figure[key]) for figure in figures for key in ("value", "low", "high") if figure.get(key) is not None]
     low, high = min([0.0, *ends]), max(ends, default=1.0)
     if low == 0 and ends and min(ends) > 0.6 * high:  # zero would press everything into one corner
         low = min(ends) - 0.3 * (high - min(ends))
-    return low, high + 0.04 * (high - low) if high > low else low + 1.0
+    if high <= low:
+        return (low - 1.0, low) if unit == "%" and low >= 1 else (low, low + 1.0)
+    top = high + 0.04 * (high - low)
+    return low, min(top, max(high, 100.0)) if unit == "%" else top
 
 
 def _caption(spec: FigureSpec, mean: float | None, groups: dict[str, Any]) -> str:

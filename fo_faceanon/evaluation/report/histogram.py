@@ -36,9 +36,8 @@ def histogram(name: str, distribution: dict[str, Any]) -> Html:
 def histogram_legend() -> Html:
     """What the three series look like."""
     keys = [el("span", el("i", cls=f"key {key}", aria_hidden="true"), label) for key, label in reversed(SERIES.items())]
-    return el(
-        "p", keys, el("span", el("i", cls="key limit", aria_hidden="true"), "threshold: one false accept in a thousand"), cls="legend"
-    )
+    limit = el("span", el("i", cls="key limit", aria_hidden="true"), "threshold: one false accept in a thousand")
+    return el("p", keys, limit, el("span", "Values beyond an end are in its bin."), cls="legend")
 
 
 def _series(key: str, edges: list[float], shares: list[float], x: Any, y: Any) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fo_faceanon.evaluation.figures import DIMENSIONS
+from fo_faceanon.evaluation.figures import DIMENSIONS, FIGURES
 from fo_faceanon.evaluation.report.attack import attack_section, attack_verdict
 from fo_faceanon.evaluation.report.emotion import emotion_section
 from fo_faceanon.evaluation.report.groups import grouping_section
@@ -15,7 +15,7 @@ from fo_faceanon.evaluation.report.privacy import privacy_matrix
 from fo_faceanon.evaluation.report.radar import radar_chart, radar_table
 from fo_faceanon.evaluation.report.reading import reading_section
 from fo_faceanon.evaluation.report.style import CSS
-from fo_faceanon.evaluation.report.summary import Statement, headlines, statements
+from fo_faceanon.evaluation.report.summary import Statement, headlines, statements, worst_recogniser
 from fo_faceanon.evaluation.report.tables import dimension_table, judges_table, problems_table
 from fo_faceanon.evaluation.report.values import count
 from fo_faceanon.evaluation.report.worst import PicturePair, originals_notice, worst_section
@@ -51,11 +51,8 @@ def render_report(evaluation: dict[str, Any], pictures: Sequence[PicturePair] | 
 def _header(title: str, evaluation: dict[str, Any], pictures: list[PicturePair], sections: list[tuple[str, str, Html]]) -> Html:
     counts = evaluation.get("counts") or {}
     said = f"{count(counts.get('measured'), 'picture')} compared, {count(counts.get('faces'), 'face')}"
-    compared = [
-        el("strong", evaluation.get("anonymized") or "anonymized pictures"),
-        " against ",
-        el("strong", evaluation.get("original") or "originals"),
-    ]
+    names = [_last_part(evaluation.get(key)) or f"{key} pictures" for key in ("anonymized", "original")]
+    compared = [el("strong", names[0]), " against ", el("strong", names[1])]
     made = el(
         "p", compared, el("br"), f"{said}. {evaluation.get('created') or ''}, fo-faceanon {evaluation.get('version') or ''}", cls="meta"
     )
@@ -64,6 +61,11 @@ def _header(title: str, evaluation: dict[str, Any], pictures: list[PicturePair],
     )
     links = el("nav", el("ul", [el("li", el("a", name, href=f"#{key}")) for key, name, _ in sections]), aria_label="Sections")
     return el("header", el("h1", title), made, originals_notice(pictures), tiles, links)
+
+
+def _last_part(path: object) -> str:
+    """A folder's own name: where it lies is nobody's business."""
+    return str(path or "").rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def _sections(evaluation: dict[str, Any], pictures: list[PicturePair], attack: dict[str, Any] | None) -> list[tuple[str, str, Html]]:
@@ -124,14 +126,18 @@ def _groups(groups: dict[str, Any], figures: dict[str, Any]) -> Html | None:
         return None
     note = (
         "Groups of the original face, as estimated by networks and from its colour. Bars are 95 % intervals, the dashed line is the "
-        "value of all faces."
+        "value of all faces. Of the recognisers, the worst judge is drawn; the tables hold all."
     )
-    return join(
-        [
-            el("p", note, cls="soft"),
-            [grouping_section(name.replace("_", " ").capitalize(), entry, figures) for name, entry in groups.items()],
-        ]
-    )
+    drawn = _drawn(figures)
+    sections = [grouping_section(name.replace("_", " ").capitalize(), entry, figures, drawn) for name, entry in groups.items()]
+    return join([el("p", note, cls="soft"), sections])
+
+
+def _drawn(figures: dict[str, Any]) -> set[str]:
+    """What gets a panel: of the recognisers' figures, those of the worst judge."""
+    worst = worst_recogniser(figures)
+    judged = {f"reidentified_{worst}", f"cosine_{worst}"} if worst else set()
+    return {spec.name for spec in FIGURES if spec.dimension != "privacy"} | judged
 
 
 def _problems(evaluation: dict[str, Any]) -> Html:

@@ -41,6 +41,11 @@ _TERMS = (
         "The group whose value is worst, as a multiple of the value over all faces (for shares that should be high: of what is lacking). "
         "Small groups have wide intervals: read the two together.",
     ),
+    (
+        "FID, KID, Fréchet distances",
+        "Distances between two sets of pictures as a network sees them. FID and its like are too large with few pictures (thousands are "
+        "customary): compare them only between sets of the same size. KID has no such bias.",
+    ),
     ("Groups", "Of the original face, as networks and colour measurements estimate them. They are no statement about any person."),
     (
         "Radar plot",

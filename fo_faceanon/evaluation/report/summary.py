@@ -104,7 +104,12 @@ def _privacy(figures: dict[str, Any]) -> Iterator[Statement]:
 
 def _utility(figures: dict[str, Any]) -> Iterator[Statement]:
     yield Statement("Faces", _simple(figures, "detected", "A face detector finds {value} of the faces again{floor}."))
-    yield Statement("Pictures", _simple(figures, "fid", "The set differs from the originals by a Fréchet distance of {value}{floor}."))
+    yield Statement(
+        "Pictures",
+        _simple(
+            figures, "fid", "The set differs from the originals by a Fréchet distance of {value} on {n} (fewer make it larger){floor}."
+        ),
+    )
     yield Statement(
         "Geometry",
         _simple(figures, "landmark_error", "Landmarks lie {value} of the distance between the eyes from where they were{floor}."),
@@ -122,7 +127,7 @@ def _simple(figures: dict[str, Any], name: str, words: str) -> str:
     unit, factor = ("%", 100) if spec.unit == "inter-ocular" else (spec.unit, 1)  # as a share of that distance
     floor = value_of({"value": figure.get("floor")})
     beside = "" if floor is None else f"; merely re-encoded originals: {number(factor * floor, unit)}"
-    return words.format(value=number(factor * value, unit), floor=beside)
+    return words.format(value=number(factor * value, unit), floor=beside, n=count(figure.get("n"), "picture"))
 
 
 def _spread(figure: dict[str, Any], unit: str) -> str:

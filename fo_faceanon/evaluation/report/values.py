@@ -23,11 +23,11 @@ def number(value: float | None, unit: str = "", digits: int | None = None) -> st
 
 
 def decimals(value: float) -> int:
-    """Digits after the point for about three that count; six at most."""
+    """Digits after the point for three that count, for one below a thousandth; nine at most."""
     size = abs(value)
     if size >= 100 or size == 0:
         return 0 if size else 1
-    return min(6, max(0, 2 - math.floor(math.log10(size)))) if size >= 0.001 else 5
+    return min(9, (2 if size >= 0.001 else 0) - math.floor(math.log10(size)))
 
 
 def interval(low: float | None, high: float | None, unit: str, like: float | None = None) -> str:
