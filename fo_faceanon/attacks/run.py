@@ -26,6 +26,7 @@ from fo_faceanon.attacks.outcomes import Gallery, Outcome
 from fo_faceanon.attacks.parrot import parrot_searches, plain_searches, together, too_few
 from fo_faceanon.attacks.protocols import across_photos
 from fo_faceanon.attacks.rates import Rate, summarise
+from fo_faceanon.attacks.remember import remembered
 from fo_faceanon.attacks.verdict import Verdict, decide
 from fo_faceanon.devices import resolve_device
 from fo_faceanon.errors import InputError
@@ -216,9 +217,7 @@ class _Attack:
     def controls(self) -> None:
         """The solid fill, the light alone and the shape alone."""
         rows, names = self.rows, (n.SAME_PHOTO, n.ACROSS)
-        keys = {self.judged.keys[i] for i in rows}
-        filled = self._judged([pair for pair in self.pairs if pair.key in keys], "the solid fill", change=solid_fill)
-        self.fill = _aligned(filled, self.judged, rows)
+        self.fill = remembered(self.cache, "solid fill", self._evidence(rows), self._make_fill)
         self.outcomes += o.attack_all(self.gallery, self.fill, rows, n.FILL, names)
         if self.gallery.known:
             if len(rows) == len(self.judged):
@@ -228,13 +227,30 @@ class _Attack:
             self._shape()
         self._light()
 
+    def _evidence(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What controls depend on: the originals' faces."""
+        return {"landmarks": self.judged.landmarks[rows], **{name: vectors[rows] for name, vectors in self.judged.before.items()}}
+
+    def _make_fill(self) -> dict[str, np.ndarray]:
+        keys = {self.judged.keys[i] for i in self.rows}
+        filled = self._judged([pair for pair in self.pairs if pair.key in keys], "the solid fill", change=solid_fill)
+        return _aligned(filled, self.judged, self.rows)
+
     def _light(self) -> None:
-        frames = self.frames()
+        rows = self.rows
+        vectors = remembered(self.cache, "light alone", self._evidence(rows), self._make_light)
+        self.outcomes += o.attack_all(self.gallery, vectors, rows, n.LIGHT, (n.SAME_PHOTO, n.ACROSS))
+
+    def _make_light(self) -> dict[str, np.ndarray]:
+        frames, rows = self.frames(), self.rows
         pictures, landmarks = light_alone(frames.clear, frames.clear_landmarks)
         placed = np.broadcast_to(landmarks, (len(pictures), 68, 2)).copy()
         with self._stage("the light alone") as report:
-            vectors = embed_frames(pictures, placed, self.names, self.workers, self.device, report)
-        self.outcomes += o.attack_all(self.gallery, vectors, frames.rows, n.LIGHT, (n.SAME_PHOTO, n.ACROSS))
+            found = embed_frames(pictures, placed, self.names, self.workers, self.device, report)
+        vectors = {name: np.full((len(rows), some.shape[1]), np.nan, np.float32) for name, some in found.items()}
+        for name, some in found.items():
+            vectors[name][np.isin(rows, frames.rows)] = some
+        return vectors
 
     def _shape(self) -> None:
         """From 68 points alone: those of the originals, which a method hands over that keeps them, and those found afterwards."""

@@ -107,6 +107,22 @@ def test_one_person_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.verdict.findings[0].attack == n.SAME_PHOTO and "20 are needed" in (report.outcomes[0].rates["rank1"].withheld or "")
 
 
+def test_controls_are_made_once_for_the_same_originals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    looks = Looks(0.0)
+    reports = []
+    monkeypatch.setattr(run, "judge_pairs", looks)
+    monkeypatch.setattr(run._Attack, "_light", lambda self: None)
+    for made in (pairs(8, 3), pairs(8, 3), pairs(9, 3)):
+        reports.append(attack_pairs(made, device="cpu", workers=1, recognisers=["edgeface-s", "dlib"], inversion=False, cache=tmp_path))
+    assert [bool(call.get("change")) for call in looks.calls] == [False, True, False, False, True]
+    one, two = ([o for o in report.outcomes if o.pictures == n.FILL] for report in reports[:2])
+    assert [o.to_dict() for o in one] == [o.to_dict() for o in two]
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"torn")
+    attack_pairs(pairs(8, 3), device="cpu", workers=1, recognisers=["edgeface-s", "dlib"], inversion=False, cache=tmp_path)
+    assert looks.calls[-1].get("change")
+
+
 def test_nothing_to_attack(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to attack"):
         attack_pairs([])
