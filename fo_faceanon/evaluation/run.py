@@ -107,7 +107,7 @@ def evaluate_pairs(
     Args:
         pairs: what :func:`~fo_faceanon.judging.pairs.pair_folders` gave, or pairs alone.
         device: ``auto``, ``cpu``, ``cuda``, ...
-        workers: processes; by default one per core (on a GPU at most four).
+        workers: processes; by default one per core (on a GPU at most six).
         main_face_only: only the largest, most central face of each original.
         recognisers: names; by default all whose weights are here.
         cache: a folder that keeps what the judge saw on originals.

@@ -21,6 +21,8 @@ from fo_faceanon.recognition.recognisers import recogniser_spec
 
 #: Why a pair gave no rows.
 UNREADABLE, OTHER_SIZE, NO_FACE, FAULT = "cannot be read", "different sizes", "no face found on the original", "could not be judged"
+#: Processes that share a GPU at most: each holds its own context and networks, about a gigabyte.
+_ON_GPU = 6
 #: What an attack's control puts in the place of an anonymized picture: ``change(original, its faces) -> H x W x 3 uint8``.
 Change = Callable[[np.ndarray, Sequence[JudgedFace]], np.ndarray]
 
@@ -114,7 +116,7 @@ def judge_pairs(
         pairs: see :func:`~fo_faceanon.judging.pairs.pair_folders`. One without an anonymized picture is judged as if it were unchanged.
         recognisers: names; by default all whose weights are here.
         device: ``auto``, ``cpu``, ``cuda``, ...
-        workers: processes; by default one per core (on a GPU at most four).
+        workers: processes; by default one per core (on a GPU at most six).
         cache: a folder that keeps what was seen on originals, by their pixels: they are then judged once for many anonymized folders.
         progress: called with ``done, total``.
         main_face_only: only the largest, most central face of each original; by default all that the judge is sure of.
@@ -137,7 +139,7 @@ def judge_pairs(
 
 def default_workers(device: str, workers: int | None) -> int:
     """The number of processes where none was given."""
-    return workers or (usable_cores() if device == "cpu" else min(usable_cores(), 4))
+    return workers or min(usable_cores(), usable_cores() if device == "cpu" else _ON_GPU)
 
 
 def make_judge(setup: Setup) -> Callable[[Pair], _Rows]:
