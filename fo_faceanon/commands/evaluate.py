@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What the table shows after a figure's name.
 _COLUMNS = ("value", "95 % interval", "floor", "n", "missing")
+#: How many times as badly as all faces a group may fare before it is named.
+_UNEQUAL = 1.25
 
 
 def evaluate(
@@ -34,7 +36,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="only the first so many pairs")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes (default: one per core)")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
-    cache: Annotated[Path | None, typer.Option(help="a folder that keeps what was seen on originals, for further runs")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="a folder that keeps what was seen on originals (identities too), for more runs")
+    ] = None,
     no_floor: Annotated[bool, typer.Option("--no-floor", help="do not measure the meter's own noise: less time")] = False,
     show_originals: Annotated[int, typer.Option(min=0, help="worst faces per figure that the report shows, originals included")] = 0,
 ) -> None:
@@ -90,6 +94,9 @@ def print_evaluation(result: Evaluation, out: Path | None = None, rows: Path | N
     show.out.print(_headline(result.counts))
     for dimension in DIMENSIONS:
         show.out.print(_table(dimension, [(spec, result.figures[spec.name]) for spec in FIGURES if spec.dimension == dimension]))
+    unequal = list(_unequal(result))
+    if unequal:
+        show.out.print(_listing(f"Groups that fare more than {_UNEQUAL} times as badly as all", unequal))
     withheld: dict[str, list[str]] = {}
     for spec in FIGURES:
         reason = result.figures[spec.name].withheld
@@ -103,6 +110,19 @@ def print_evaluation(result: Evaluation, out: Path | None = None, rows: Path | N
     for path, what in ((out, "Report"), (rows, "Every face")):
         if path is not None:
             show.out.print(f"{what}: {path}", soft_wrap=True)
+
+
+def _unequal(result: Evaluation) -> Iterator[tuple[str, str]]:
+    """Group, and in which figures it is worst, beyond what its interval explains."""
+    from fo_faceanon.evaluation.figures import figure_spec
+
+    worse: dict[tuple[str, str], list[str]] = {}
+    for grouping, figures in result.details["worst_ratio"].items():
+        for name, worst in figures.items():
+            if worst["apart"] and worst["ratio"] > _UNEQUAL:
+                worse.setdefault((grouping, worst["group"]), []).append(f"{figure_spec(name).label} x {worst['ratio']:.2f}")
+    for (grouping, group), labels in worse.items():
+        yield f"{grouping.replace('_', ' ')}: {group} ({result.details['groups'][grouping][group]['n']})", ", ".join(labels)
 
 
 def _headline(counts: dict[str, int]) -> str:

@@ -85,7 +85,15 @@ def _recogniser_specs(name: str) -> tuple[FigureSpec, ...]:
 RECOGNISERS = ("facenet-vggface2", "facenet-casia", "arcface-w600k-mbf", "edgeface-s", "mobilefacenet", "dlib")
 
 FIGURES: tuple[FigureSpec, ...] = (
-    FigureSpec("fid", "FID, whole picture", "image quality", "", "lower", "Fréchet Inception distance to the originals", False),
+    FigureSpec(
+        "fid",
+        "FID, whole picture",
+        "image quality",
+        "",
+        "lower",
+        "Fréchet Inception distance to the originals; the fewer pictures, the larger",
+        False,
+    ),
     FigureSpec("fid_face", "FID, face", "image quality", "", "lower", "the same of the window around the face", False),
     FigureSpec("kid", "1000 KID, whole picture", "image quality", "", "lower", "kernel Inception distance, unbiased, times 1000", False),
     FigureSpec("kid_face", "1000 KID, face", "image quality", "", "lower", "the same of the window around the face", False),

@@ -87,22 +87,29 @@ def _figures(columns: Mapping[str, np.ndarray], clusters: np.ndarray) -> dict[st
 
 
 def worst_ratios(groups: Mapping[str, Mapping[str, Any]], figures: Mapping[str, Figure]) -> dict[str, dict[str, dict[str, Any]]]:
-    """``{grouping: {figure: {"group", "ratio"}}}``: how many times worse than all faces the worst group fares.
+    """``{grouping: {figure: {"group", "ratio", "apart"}}}``: how many times worse than all faces the worst group fares.
 
-    Group over all where lower is better; where higher is, what the group lacks of 100 % over what all lack. Only where all faces
-    leave something to divide by, and of figures that have a better direction.
+    Group over all where lower is better; where higher is, what the group lacks of 100 % over what all lack. ``apart``: whether the
+    group's interval leaves out the value of all. Only where all faces leave something to divide by, of figures that have a better
+    direction, and where several groups have a value.
     """
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for grouping, entries in groups.items():
         for name, figure in figures.items():
             better = figure_spec(name).better
             overall = 0.0 if figure.value is None else _badness(better, figure.value)
-            values = {group: entry["figures"].get(name, {}).get("value") for group, entry in entries.items()}
-            known = {group: _badness(better, value) for group, value in values.items() if value is not None}
-            if better != "neither" and overall > 0 and known:
+            found = {group: entry["figures"].get(name, {}) for group, entry in entries.items()}
+            known = {group: _badness(better, one["value"]) for group, one in found.items() if one.get("value") is not None}
+            if better != "neither" and overall > 0 and len(known) > 1:
                 group = max(known, key=lambda key: known[key])
-                result.setdefault(grouping, {})[name] = {"group": group, "ratio": known[group] / overall}
+                worst = {"group": group, "ratio": known[group] / overall, "apart": _apart(found[group], figure.value)}
+                result.setdefault(grouping, {})[name] = worst
     return result
+
+
+def _apart(group: Mapping[str, Any], overall: float | None) -> bool:
+    low, high = group.get("low"), group.get("high")
+    return None not in (low, high, overall) and not low <= overall <= high  # type: ignore[operator]
 
 
 def _badness(better: str, value: float) -> float:

@@ -83,7 +83,7 @@ def figure_of(
     n, missing = int(known.sum()), missing + int((~known).sum())
     base, base_n = _floor(floor, scale)
     if withheld is None and n < least:
-        withheld = f"only {n} faces could be measured, and a mean needs {least}"
+        withheld = f"only {n} {'face' if n == 1 else 'faces'} could be measured, and a mean needs {least}"
     if withheld is not None:
         return Figure(None, n, missing=missing, withheld=withheld)
     low, high = interval or bootstrap_interval(values, clusters)

@@ -91,7 +91,7 @@ def figures_of(collected: Collected, impostors: dict[str, np.ndarray], reasons: 
 def _impostor_figure(scores: np.ndarray | None, floor: np.ndarray | None, made: Collected, withheld: str | None) -> Figure:
     faces, base = len(made.anonymized.rows), len(made.floor.rows)
     if withheld is None and (scores is None or not scores.size or faces < MIN_FACES):
-        withheld = f"only {faces} faces, and strangers' mean needs {MIN_FACES}"
+        withheld = f"only {faces} {'face' if faces == 1 else 'faces'} could be measured, and a mean needs {MIN_FACES}"
     if withheld is not None or scores is None:
         return Figure(None, faces, withheld=withheld)
     if floor is None or not floor.size:

@@ -139,7 +139,7 @@ def judge_pairs(
 
 def default_workers(device: str, workers: int | None) -> int:
     """The number of processes where none was given."""
-    return workers or min(usable_cores(), usable_cores() if device == "cpu" else _ON_GPU)
+    return workers or (usable_cores() if device == "cpu" else min(usable_cores(), _ON_GPU))
 
 
 def make_judge(setup: Setup) -> Callable[[Pair], _Rows]:

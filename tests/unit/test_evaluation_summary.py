@@ -107,6 +107,8 @@ def test_groups_have_figures_of_their_own_and_small_ones_are_withheld() -> None:
     assert ratios["sex"]["delta_e"]["group"] == "male" and ratios["sex"]["delta_e"]["ratio"] == pytest.approx(figure["value"] / 6)
     worse = min(groups["sex"].values(), key=lambda entry: entry["figures"]["emotion_kept"]["value"])["figures"]["emotion_kept"]["value"]
     assert ratios["sex"]["emotion_kept"]["ratio"] == pytest.approx((100 - worse) / 40)
+    assert ratios["sex"]["delta_e"]["apart"] is (not figure["low"] <= 6 <= figure["high"])
+    assert "delta_e" not in ratios.get("age", {})  # one group with a value has nothing to be worse than
 
 
 @pytest.mark.parametrize(
