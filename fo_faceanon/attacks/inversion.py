@@ -26,13 +26,14 @@ MIN_FACES = 40
 _PAD = 16  # pixels mirrored around a frame, so that the filter does not wrap around
 _DAMPING = 1e-4  # power of noise that the filter reckons with, in squared units of [0, 1] per frequency
 _BATCH, _RATE = 8, 2e-3
-_STEPS = {"cpu": 3000, "cuda": 20_000}
+#: Width of the network and steps at most: what a CPU can train in minutes, and a GPU.
+_WIDTH, _STEPS = {"cpu": 24, "cuda": 64}, {"cpu": 3000, "cuda": 20_000}
 
 
 class UNet(nn.Module):
     """``B x 6 x S x S`` (picture and its filtered version) to ``B x 3 x S x S`` corrections; S divisible by 8."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         w = width
         self.down = nn.ModuleList([_block(24, w), _block(w, 2 * w), _block(2 * w, 3 * w)])
@@ -94,22 +95,24 @@ def train_inversion(
         seed: of the network and of the order.
         steps: at most; by default as many as help on the device.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, kind = torch.Generator().manual_seed(seed), "cpu" if device == "cpu" else "cuda"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = UNet().to(device)
+        network = UNet(_WIDTH[kind])
+    network = network.to(device).to(memory_format=torch.channels_last)  # a third faster on a CPU
     means, response = _fit_filter(anonymized, original, device)
+    filtered = torch.cat([_filtered(_as_float(some[None], device), means, response).half() for some in anonymized])
     optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=1e-4)
-    start, most, done = time.monotonic(), steps if steps is not None else _STEPS["cpu" if device == "cpu" else "cuda"], 0
+    start, most, done = time.monotonic(), steps if steps is not None else _STEPS[kind], 0
     while done < most and (elapsed := time.monotonic() - start) < budget:
         spent = max(done / most, elapsed / budget)
         for group in optimizer.param_groups:
             group["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * spent)) + 1e-5
-        rows = torch.randint(len(anonymized), (_BATCH,), generator=generator).numpy()
-        given, wanted = (_as_float(frames[rows], device) for frames in (anonymized, original))
+        rows = torch.randint(len(anonymized), (_BATCH,), generator=generator)
+        given, wanted = (_as_float(frames[rows.numpy()], device) for frames in (anonymized, original))
+        linear = filtered[rows.to(filtered.device)].float()
         if torch.rand((), generator=generator) < 0.5:
-            given, wanted = given.flip(-1), wanted.flip(-1)
-        linear = _filtered(given, means, response)
+            given, wanted, linear = given.flip(-1), wanted.flip(-1), linear.flip(-1)
         loss = F.l1_loss(linear + network(torch.cat([given, linear], 1)), wanted)
         optimizer.zero_grad()
         loss.backward()
