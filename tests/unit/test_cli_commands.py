@@ -104,8 +104,9 @@ def test_weights_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return tmp_path / name
 
     monkeypatch.setattr("fo_faceanon.weights.get_weight", get)
-    result = invoke("weights", "get", "yunet")
-    assert result.exit_code == 0 and result.stdout.strip().endswith("yunet") and "MIT" in result.stderr
+    result = invoke("weights", "get", "yunet", "bisenet")
+    assert result.exit_code == 0 and "MIT" in result.stderr
+    assert [Path(line).name for line in result.stdout.split()] == ["yunet", "bisenet"]
 
 
 @pytest.mark.parametrize("text", ["shape", "=1", "shape="])
