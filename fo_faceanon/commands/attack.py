@@ -98,42 +98,39 @@ def print_attack(report: AttackReport) -> None:
     """The verdict in one line, what decided it, then a table per attack; `--out` has every figure."""
     verdict = report.verdict
     show.out.print(escape(verdict.text), style=_COLOURS[verdict.level], soft_wrap=True)
-    for note in verdict.notes:
-        show.out.print(f"note: {escape(note)}", soft_wrap=True)
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
-    show.out.print(counts, soft_wrap=True)
+    _lines([f"note: {note}" for note in verdict.notes])
+    _lines([", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())])
     if verdict.findings:
-        show.out.print(_findings(report))
+        _print_findings(report)
     made = [outcome for outcome in report.outcomes if outcome.pictures == ANONYMIZED]
     for name in dict.fromkeys(outcome.attack for outcome in made):
-        show.out.print(_table(name, report))
+        _print_attack(name, report)
     _print_controls(report)
     _print_linked(report)
+    show.out.print()
     for part in report.restoration:
         error = f"{part['error_before']:.4f} to {part['error_after']:.4f}"
-        show.out.print(f"restoration: {part['steps']:.0f} steps in {part['seconds']:.0f} s took the error from {error}")
-    for what, reason in report.withheld.items():
-        show.out.print(f"not done: {escape(what)}: {escape(reason)}", soft_wrap=True)
-    for reason, names in report.problems.items():
-        show.out.print(f"{len(names)} pictures: {escape(reason)} (for example {escape(names[0])})", soft_wrap=True)
+        _lines([f"restoration: {part['steps']:.0f} steps in {part['seconds']:.0f} s took the error from {error}"])
+    _lines([f"not done: {what}: {reason}" for what, reason in report.withheld.items()])
+    _lines([f"{len(names)} pictures: {reason} (for example {names[0]})" for reason, names in report.problems.items()])
 
 
-def _findings(report: AttackReport) -> Table:
-    table = _frame("What decides, worst first", ["", "attack", "by", "rate", "%", "95 %", "n", "solid fill", "fine up to", "exposed above"])
+def _print_findings(report: AttackReport) -> None:
+    table = _titled("What decides, worst first", ["", "attack", "by", "rate"], ["%", "95 %", "n", "fill", "fine to", "exposed"])
     for finding in report.verdict.findings:
-        rate, metric = finding.rate, finding.metric.replace("tar@0.001", "accepted")
-        bounds = (_percent(finding.fill.value if finding.fill else None), f"{100 * finding.fine:.1f}", f"{100 * finding.limit:.1f}")
+        rate, metric = finding.rate, finding.metric.replace("tar@0.001", "accepted").replace("rank1", "rank-1")
+        bounds = (_percent(finding.fill.value if finding.fill else None), f"{100 * finding.fine:.1f}", f"> {100 * finding.limit:.1f}")
         table.add_row(finding.level, finding.attack, finding.recogniser, metric, *_cells(rate), str(rate.n), *bounds)
-    return table
+    show.out.print(table)
 
 
-def _table(attack: str, report: AttackReport) -> Table:
+def _print_attack(attack: str, report: AttackReport) -> None:
     """One attack on the anonymized faces, worst first, the solid fill's figures beside it."""
     made = [x for x in report.outcomes if x.attack == attack and x.pictures == ANONYMIZED]
     fills = {(x.recogniser, x.thresholds): x for x in report.outcomes if x.attack == attack and x.pictures == FILL}
     pairs, searches = made[0].rates["tar@0.001"].n, made[0].rates["rank1"]
     title = f"{attack}: accepted of {pairs} pairs; right person first in {searches.n} searches, guessing {_percent(searches.chance)} %"
-    table = _frame(title, ["by", "accepted %", "95 %", "fill", "at 1e-2", "rank-1 %", "95 %", "fill", "rank-5", "rank-10"])
+    table = _titled(title, ["by"], ["accepted %", "95 %", "fill", "at 1e-2", "rank-1 %", "95 %", "fill", "rank-5", "rank-10"])
     for outcome in sorted(made, key=lambda x: -(x.rates["rank1"].value or 0.0)):
         rates, fill = outcome.rates, fills.get((outcome.recogniser, outcome.thresholds))
         beside = [_percent(fill.rates[name].value if fill else None) for name in ("tar@0.001", "rank1")]
@@ -145,7 +142,7 @@ def _table(attack: str, report: AttackReport) -> Table:
             + (", thresholds here" if outcome.thresholds == HERE else "")
         )
         table.add_row(by, *accepted, *found)
-    return table
+    show.out.print(table)
 
 
 def _print_controls(report: AttackReport) -> None:
@@ -156,32 +153,42 @@ def _print_controls(report: AttackReport) -> None:
             groups.setdefault((outcome.pictures, outcome.attack), []).append(outcome)
     if not groups:
         return
-    title = "Controls, by the recogniser that does best"
-    table = _frame(title, ["pictures", "attack", "accepted %", "by", "rank-1 %", "by", "guessing"])
+    title = "Controls, each by the recognisers that do best"
+    table = _titled(title, ["pictures", "attack", "accepted by", "first by"], ["accepted %", "rank-1 %", "guessing"])
     for (pictures, attack), outcomes in groups.items():
-        cells = []
+        by, shares = [], []
         for name in ("tar@0.001", "rank1"):
             known = [(value, x.recogniser) for x in outcomes if (value := x.rates[name].value) is not None]
-            value, by = max(known, default=(None, "-"))
-            cells += [_percent(value), by]
-        table.add_row(pictures, attack, *cells, _percent(outcomes[0].rates["rank1"].chance))
+            value, recogniser = max(known, default=(None, "-"))
+            by.append(recogniser)
+            shares.append(_percent(value))
+        table.add_row(pictures, attack, *by, *shares, _percent(outcomes[0].rates["rank1"].chance))
     show.out.print(table)
 
 
 def _print_linked(report: AttackReport) -> None:
     if not report.linked:
         return
-    names = list(dict.fromkeys(name for rates in report.linked.values() for name in rates))
-    table = _frame("Are anonymized photographs of one person alike? (probability; 50 % is chance)", ["pictures", *names])
-    for kind, rates in report.linked.items():
-        table.add_row(kind, *(_percent(rates[name].value) if name in rates else "-" for name in names))
+    table = _titled("Are the photographs of one person alike? (probability in %; 50 is chance)", ["by"], list(report.linked))
+    for name in dict.fromkeys(name for rates in report.linked.values() for name in rates):
+        table.add_row(name, *(_percent(rates[name].value) if name in rates else "-" for rates in report.linked.values()))
     show.out.print(table)
 
 
-def _frame(title: str, columns: Iterable[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+def _lines(lines: Iterable[str]) -> None:
+    """Lines of text as they are, for the terminal to break."""
+    for line in lines:
+        show.out.print(escape(line), soft_wrap=True)
+
+
+def _titled(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Table:
+    """A table under a printed title: columns of text, then of numbers."""
+    show.out.print(f"\n[bold]{escape(title)}[/bold]", soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in texts:
+        table.add_column(column, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
