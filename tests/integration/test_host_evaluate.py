@@ -15,6 +15,7 @@ from host_tools import FAST, make_dataset
 import fo_faceanon as fa
 from fo_faceanon.errors import HostError, OutputError
 from fo_faceanon.evaluation.figures import FIGURES
+from fo_faceanon.evaluation.report import statements
 from fo_faceanon.host import evaluate as host
 from fo_faceanon.host.evaluate import comparable, evaluate, evaluate_steps
 from fo_faceanon.host.runner import anonymize
@@ -76,6 +77,7 @@ def test_rows_go_to_their_own_faces_and_the_worst_to_the_sample(tmp_path: Path, 
     boxes = measure.faces[dataset.first().id]
     assert boxes[0].box == pytest.approx((6.4, 5.6, 25.6, 22.4)) and len(boxes[0].landmarks or ()) == 68
     assert values["counts"]["kept"] == 1 and values["counts"]["faces"] == 3
+    assert "1 face kept by consent took no part" in " ".join(s.words for s in statements(values))
 
 
 def test_what_is_not_measured_is_counted_and_cleared(tmp_path: Path, measure: FakeMeasure) -> None:

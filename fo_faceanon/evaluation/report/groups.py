@@ -12,7 +12,7 @@ from fo_faceanon.evaluation.report.svg import chart, line, scale, text, ticks
 from fo_faceanon.evaluation.report.values import NOTHING, count, direction, interval, number, value_of
 
 _WIDTH, _ROW, _TOP, _AXIS = 340, 24, 8, 26
-_LEFT, _RIGHT, _END = 104, 286, 336
+_LEFT, _RIGHT, _END = 104, 278, 336
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,19 @@ def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any]
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group.get("figures", {})))
     specs = [spec for spec in map(_spec, names) if spec is not None]
-    panels = [_panel(spec, figures.get(spec.name), groups) for spec in specs if spec.name in drawn and _with_value(spec, groups)]
+    panels = [_panel(spec, figures.get(spec.name), groups) for spec in specs if spec.name in drawn and _comparable(spec, groups)]
     sizes = ", ".join(f"{name} {count(group.get('n'), 'face')}" for name, group in groups.items())
     table = el("details", el("summary", "All numbers"), scrolling(_table(specs, groups, figures, title), f"{title}: all numbers"))
-    shown = el("div", panels, cls="grid") if panels else el("p", "No group is large enough for a figure.", cls="soft")
+    shown = (
+        el("div", panels, cls="grid")
+        if panels
+        else el("p", "Fewer than two groups are large enough for a figure: there is nothing to compare.", cls="soft")
+    )
     return el("section", el("h3", title), el("p", sizes, cls="soft"), shown, table)
 
 
-def _with_value(spec: FigureSpec, groups: dict[str, Any]) -> bool:
-    return any(value_of(group.get("figures", {}).get(spec.name)) is not None for group in groups.values())
+def _comparable(spec: FigureSpec, groups: dict[str, Any]) -> bool:
+    return sum(value_of(group.get("figures", {}).get(spec.name)) is not None for group in groups.values()) > 1
 
 
 def _panel(spec: FigureSpec, overall: dict[str, Any] | None, groups: dict[str, Any]) -> Html:

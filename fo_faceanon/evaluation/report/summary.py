@@ -164,6 +164,13 @@ def _left_out(evaluation: dict[str, Any]) -> Iterator[Statement]:
         faces = count(undetected, "face")
         words = f"{faces} of {int(counts.get('faces') or 0):,} could not be found on the anonymized picture; they count as such."
         yield Statement("Not found", words)
+    unmeasured = [
+        f"{count(counts[key], 'face')} {why}"
+        for key, why in (("kept", "kept by consent"), ("without_landmarks", "without landmarks to measure by"))
+        if counts.get(key)
+    ]
+    if unmeasured:
+        yield Statement("Not measured", f"{' and '.join(unmeasured)} took no part.")
     if total:
         yield Statement("Problems", f"{count(total, 'picture')} could not be compared as they should: see Problems.")
     withheld = [figure_spec(name).label for name, figure in (evaluation.get("figures") or {}).items() if figure.get("withheld")]
