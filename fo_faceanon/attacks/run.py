@@ -36,7 +36,7 @@ from fo_faceanon.recognition import available_recognisers
 from fo_faceanon.recognition.recognisers import recogniser_spec
 
 #: Pictures that are attacked at most, and those of them that are painted, restored and learnt from; whole people, by a hash.
-LIMIT, LEARNT = 4000, 1000
+LIMIT, LEARNT = 2000, 1000
 Progress = Callable[[str, int, int], None]
 
 

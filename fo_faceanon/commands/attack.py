@@ -44,7 +44,7 @@ def attack(
         bool, typer.Option("--controls/--no-controls", help="measure a solid fill beside it, light and shape alone")
     ] = True,
     budget: Annotated[float | None, typer.Option(min=1, help="seconds of training the inversion (default: 120, on a GPU 300)")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="pictures at most; whole people are chosen by a hash")] = 4000,
+    limit: Annotated[int, typer.Option(min=1, help="pictures at most; whole people are chosen by a hash")] = 2000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="processes (default: one per core)")] = None,
     cache: Annotated[Path | None, typer.Option(help="a folder that keeps what was seen on originals, for the next run")] = None,
