@@ -9,6 +9,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from fo_faceanon.host.evaluate import evaluate
 from fo_faceanon.host.export import export_safe_split
 from fo_faceanon.host.runner import anonymize
 from fo_faceanon.host.views import mark_reviewed, ready
@@ -33,3 +34,18 @@ def test_photographs_masked_and_exported(tmp_path: Path) -> None:
     assert inside.std(axis=(0, 1)).max() < 6  # a flat fill
     assert export_safe_split(dataset, tmp_path / "split").exported == 2
     assert not any(b"Collins" in p.read_bytes() for p in (tmp_path / "split").rglob("*") if p.is_file())
+
+
+def test_a_photograph_anonymized_and_measured(tmp_path: Path) -> None:
+    path = tmp_path / "in" / "astronaut.png"
+    path.parent.mkdir()
+    Image.fromarray(skimage.data.astronaut()[:320, 64:384]).save(path)
+    dataset = fo.Dataset()
+    dataset.add_sample(fo.Sample(filepath=str(path)))
+    anonymize(dataset, method="pixelate", workers=1, progress=False, output_dir=tmp_path / "out")
+    values = evaluate(dataset, workers=1, recognisers=["dlib"], floor=False, report=tmp_path / "report.html")
+    face = max(dataset.first().faces.detections, key=lambda d: d.confidence)
+    assert values["counts"]["measured"] == 1 and values["counts"]["faces"] >= 1 and values["problems"] == {}
+    assert face["si_mse"] > 0 and face["delta_e"] > 0 and isinstance(face["detected"], bool) and face["reidentified_dlib"] in (True, False)
+    assert dataset.first().faceanon["delta_e"] >= face["delta_e"]
+    assert "withheld" in (tmp_path / "report.html").read_text("utf-8")  # one face is too few for any mean
