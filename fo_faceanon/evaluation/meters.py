@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fo_faceanon.detection.base import Detector
-from fo_faceanon.errors import FaceAnonError, WeightsError
+from fo_faceanon.errors import FaceAnonError
 from fo_faceanon.faces import Face
 from fo_faceanon.judging.faces import JudgedFace
 from fo_faceanon.judging.look import Looker, Seen, embed
@@ -23,7 +22,6 @@ from fo_faceanon.windows import cut_windows, window_of
 
 #: Classes of both emotion networks.
 EMOTIONS = 7
-Loaded = TypeVar("Loaded")
 #: A network's function of crops ``B x 3 x S x S`` and landmarks ``B x 68 x 2``, to ``B x 7`` probabilities.
 Emotions = Callable[[Tensor, Tensor], Tensor]
 
@@ -74,7 +72,7 @@ class Meters:
         realism: whether Inception features are wanted.
 
     Raises:
-        WeightsError: a recogniser's or the judge's weights are missing.
+        WeightsError: a recogniser's or the judge's weights are missing, or any are altered.
     """
 
     def __init__(
@@ -91,10 +89,11 @@ class Meters:
         self.looker = Looker(recognisers, device, main_face_only, cache)
         self.attributes = AttributeNet(device)
         self._second = second_detector()
-        self._mesh = _optional(self._load_mesh)
-        self._emotions = _optional(self._load_emotions)
-        self._face_api = _optional(self._load_face_api)
-        self._inception = _optional(self._load_inception) if realism else None
+        missing = missing_weights()
+        self._mesh = None if "mesh" in missing else self._load_mesh()
+        self._emotions = None if "emotion" in missing else self._load_emotions()
+        self._face_api = None if "face_api" in missing else self._load_face_api()
+        self._inception = None if "inception" in missing or not realism else self._load_inception()
 
     def original(self, image: np.ndarray, faces: Sequence[JudgedFace] | None = None) -> Side:
         """An original, with the judge's faces, or known ones."""
@@ -120,7 +119,7 @@ class Meters:
             emotions=_probabilities(self._emotions, image, seen.faces),
             face_api=_probabilities(self._face_api, image, seen.faces),
             second=self._second([image])[0] if seen.faces else [],
-            whole=None if self._inception is None else self._inception([torch.from_numpy(image).permute(2, 0, 1)]),
+            whole=None if self._inception is None or not seen.faces else self._inception([torch.from_numpy(image).permute(2, 0, 1)]),
             windows=None if self._inception is None else self._inception(_windows(image, original.faces)),
         )
 
@@ -156,13 +155,6 @@ def second_detector() -> Detector:
     from fo_faceanon.detection.dlib_hog import DlibHog
 
     return DlibHog()
-
-
-def _optional(load: Callable[[], Loaded]) -> Loaded | None:
-    try:
-        return load()
-    except (WeightsError, ImportError):
-        return None
 
 
 def _windows(image: np.ndarray, faces: Sequence[JudgedFace | None]) -> Iterator[Tensor]:
