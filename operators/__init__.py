@@ -7,9 +7,14 @@ FiftyOne runs this file on every request, so it holds nothing; state and models 
 def register(plugin):
     """Registers the operators."""
     from ._anonymize import AnonymizeFaces
+    from ._consent import ImportConsent
+    from ._detect import DetectFaces, FindMissedFaces, PredictEmotions
     from ._export import ExportSafeSplit
     from ._metrics import ComputeMetrics
-    from ._review import MarkReviewed, ShowFailures
+    from ._redo import CheckStale, Reanonymize, Undo
+    from ._review import ReviewFaces, ShowFailures
 
-    for operator in (AnonymizeFaces, ShowFailures, MarkReviewed, ComputeMetrics, ExportSafeSplit):
+    finding = (DetectFaces, PredictEmotions, ImportConsent)
+    reviewing = (ShowFailures, FindMissedFaces, ReviewFaces, Reanonymize, Undo, CheckStale)
+    for operator in (AnonymizeFaces, *finding, *reviewing, ComputeMetrics, ExportSafeSplit):
         plugin.register(operator)

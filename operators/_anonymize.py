@@ -8,9 +8,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from . import _forms
-
-_SALT = "FACEANON_SALT"
+from . import _checks, _forms
 
 
 class AnonymizeFaces(foo.Operator):
@@ -37,8 +35,7 @@ class AnonymizeFaces(foo.Operator):
 
     def resolve_input(self, ctx):
         inputs = types.Object()
-        if not _forms.package_missing(inputs):
-            ctx.target_view()
+        if _checks.ready(ctx, inputs):
             _method_inputs(inputs)
             _face_inputs(ctx, inputs)
             _run_inputs(ctx, inputs)
@@ -114,8 +111,10 @@ def _face_inputs(ctx, inputs):
 def _run_inputs(ctx, inputs):
     menu = _forms.choices(["fresh", "consistent"], ["fresh: every face another one", "consistent: the same person gets the same face"])
     inputs.enum("identity_mode", menu.values(), default="fresh", required=True, label="Identities", view=menu)
-    if ctx.params.get("identity_mode") == "consistent" and not ctx.secrets.get(_SALT):
-        _forms.refuse(inputs, "salt", f"Consistent identities need a secret: set the environment variable {_SALT} where FiftyOne runs")
+    if ctx.params.get("identity_mode") == "consistent" and not ctx.secrets.get(_forms.SALT):
+        _forms.refuse(
+            inputs, "salt", f"Consistent identities need a secret: set the environment variable {_forms.SALT} where FiftyOne runs"
+        )
     inputs.int("seed", default=0, required=True, label="Seed", description="Another seed makes other faces")
     explain = "Otherwise, samples whose settings and files are unchanged are skipped"
     inputs.bool("overwrite", default=False, required=True, label="Do finished samples again", description=explain)
@@ -125,7 +124,7 @@ def _settings(ctx):
     names = ("method", "faces_field", "keep_field", "person_field", "identity_mode", "seed", "overwrite")
     settings = {name: ctx.params[name] for name in names if ctx.params.get(name) is not None}
     if settings.get("identity_mode") == "consistent":
-        settings["salt"] = ctx.secret(_SALT)
+        settings["salt"] = ctx.secret(_forms.SALT)
     return settings
 
 

@@ -8,7 +8,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from . import _forms
+from . import _checks, _forms
 
 
 class ExportSafeSplit(foo.Operator):
@@ -29,8 +29,7 @@ class ExportSafeSplit(foo.Operator):
 
     def resolve_input(self, ctx):
         inputs = types.Object()
-        if not _forms.package_missing(inputs):
-            ctx.target_view()
+        if _checks.ready(ctx, inputs, anonymized=True, writes=False):
             _export_inputs(ctx, inputs)
         return types.Property(inputs, view=types.View(label="Export safe split"))
 
@@ -69,11 +68,7 @@ class ExportSafeSplit(foo.Operator):
 
 def _export_inputs(ctx, inputs):
     from fo_faceanon.host.export import DATASET_TYPES
-    from fo_faceanon.host.fields import STATUS, is_ours
 
-    if not is_ours(ctx.dataset, STATUS):
-        _forms.refuse(inputs, "pending", "This dataset was not anonymized yet: run Anonymize faces first")
-        return
     menu = _forms.choices(DATASET_TYPES)
     inputs.enum("dataset_type", menu.values(), default="FiftyOneDataset", required=True, label="Layout", view=menu)
     _label_inputs(ctx, inputs, ctx.params.get("dataset_type") or "FiftyOneDataset")

@@ -10,15 +10,32 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
+#: Of this plugin; the package's must be the same, since each is made for the other.
+VERSION = "0.1.0"
+#: The environment variable with the secret of consistent identities.
+SALT = "FACEANON_SALT"
 _MISSING = "The package fo-faceanon is not installed where FiftyOne runs: `pip install fo-faceanon`, and start FiftyOne again."
 
 
 def package_missing(inputs: types.Object) -> bool:
-    """True where fo_faceanon is missing; the form then says so and cannot be executed."""
-    if importlib.util.find_spec("fo_faceanon") is not None:
-        return False
-    refuse(inputs, "missing", _MISSING)
-    return True
+    """True where fo_faceanon is missing or of another version; the form then says so and cannot be executed."""
+    fault = _package_fault()
+    if fault:
+        refuse(inputs, "missing", fault)
+    return fault is not None
+
+
+def _package_fault() -> str | None:
+    if importlib.util.find_spec("fo_faceanon") is None:
+        return _MISSING
+    from fo_faceanon import __version__
+
+    if __version__ == VERSION:
+        return None
+    return (
+        f"This plugin is of version {VERSION}, and the package fo-faceanon of version {__version__}: "
+        "run `fo-faceanon plugin install` where FiftyOne runs, and reload the App."
+    )
 
 
 def refuse(inputs: types.Object, name: str, message: str) -> None:
@@ -29,9 +46,10 @@ def refuse(inputs: types.Object, name: str, message: str) -> None:
 
 
 def require_package() -> None:
-    """Raises a plain error where fo_faceanon is missing: SDK calls see no form."""
-    if importlib.util.find_spec("fo_faceanon") is None:
-        raise RuntimeError(_MISSING.replace("`", ""))
+    """Raises a plain error where fo_faceanon is missing or of another version: SDK calls see no form."""
+    fault = _package_fault()
+    if fault:
+        raise RuntimeError(fault.replace("`", ""))
 
 
 def choices(values: Iterable[str], labels: Iterable[str] | None = None) -> types.Dropdown:
@@ -63,6 +81,21 @@ def show_progress(ctx: Any, fraction: float, label: str) -> Any:
     if ctx.delegated:
         return ctx.set_progress(progress=fraction, label=label)
     return ctx.ops.set_progress(progress=fraction, label=label)
+
+
+def hidden_list(inputs: types.Object, name: str) -> None:
+    """A list of texts that only Python gives: the App has the selection."""
+    inputs.list(name, types.String(), required=False, view=types.HiddenView())
+
+
+def redone(report: Any) -> tuple[str, str]:
+    """What a redo came to, and what to do next, in words."""
+    done = {status: count for status, count in report.images.items() if status != "unchanged"}
+    words = f"{sum(done.values())} of {sum(report.images.values())} samples made again"
+    after = "Look at them: a new picture needs a new look where it waits for one."
+    if report.reasons:
+        after += f"\n\nWhat stayed as it was, and remarks:\n\n{count_table(report.reasons)}"
+    return words, after
 
 
 def count_table(counts: dict[str, int]) -> str:

@@ -1,11 +1,11 @@
-"""The operators for a person's look: what to look at, and what was seen to be fine."""
+"""The operators for a person's look: what to look at, and what is decided then."""
 
 from __future__ import annotations
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from . import _forms
+from . import _checks, _forms, _steps
 
 _EVERYTHING = "everything not ready to export"
 
@@ -43,47 +43,168 @@ class ShowFailures(foo.Operator):
         return _forms.execute(self, samples, {"reason": reason})
 
 
-class MarkReviewed(foo.Operator):
-    """Releases samples that a person looked at."""
+class ReviewFaces(foo.Operator):
+    """What a person decides after a look: accept, make again, fill, or a face was missed."""
 
     @property
     def config(self):
         return _config(
-            name="mark_reviewed",
-            label="Mark as reviewed",
-            description="Release samples without a face, or in need of review, after looking at the anonymized picture",
+            name="review_faces",
+            label="Review faces",
+            description="Accept the selected samples, make their faces again, fill them, or mark a face that was missed",
             icon="fact_check",
             risk_level=types.RiskLevel.HIGH,
+            execute_as_generator=True,
         )
+
+    def resolve_placement(self, ctx):
+        button = types.Button(label="Review faces", icon="fact_check", prompt=True)
+        return types.Placement(types.Places.SAMPLES_GRID_SECONDARY_ACTIONS, button)
 
     def resolve_input(self, ctx):
         inputs = types.Object()
-        if not _forms.package_missing(inputs):
-            if not ctx.selected:
-                _forms.refuse(inputs, "none", "Select the samples that you looked at")
-            menu = _forms.choices(["release", "withdraw"], ["Release: nobody can be recognised", "Withdraw an earlier release"])
-            label = f"{len(ctx.selected)} selected samples"
-            inputs.enum("decision", menu.values(), default="release", required=True, label=label, view=menu)
-        return types.Property(inputs, view=types.View(label="Mark as reviewed"))
+        if _selected(ctx, inputs):
+            menu = _forms.choices(_ACTIONS, _ACTIONS.values())
+            inputs.enum("action", menu.values(), default="accept", required=True, label="Decision", view=menu)
+            _forms.hidden_list(inputs, "faces")
+            _forms.hidden_list(inputs, "labels")
+            _explain(ctx, inputs, ctx.params.get("action") or "accept")
+        return types.Property(inputs, view=types.View(label="Review faces"))
 
     def execute(self, ctx):
         _forms.require_package()
-        from fo_faceanon.host.views import mark_reviewed
-
-        count = mark_reviewed(ctx.dataset.select(ctx.selected), ctx.params["decision"] == "release")
-        ctx.ops.reload_dataset()
-        return {"marked": count, "selected": len(ctx.selected)}
+        action = ctx.params["action"]
+        yield from _steps.run(ctx, _decide(ctx, action), "samples", lambda result: _outcome(self, ctx, action, result))
 
     def resolve_output(self, ctx):
         outputs = types.Object()
-        outputs.int("marked", label="Marked")
-        outputs.int("selected", label="Selected (failed ones cannot be released)")
-        return types.Property(outputs)
+        outputs.str("done", label="Done", view=types.MarkdownView())
+        outputs.str("next", label="Next", view=types.MarkdownView())
+        return types.Property(outputs, view=types.View(label="Reviewed"))
 
-    def __call__(self, samples, decision="release"):
-        """Marks the samples of a dataset or view from Python."""
-        ctx = {"dataset": samples._root_dataset, "selected": samples.values("id"), "params": {"decision": decision}}
+    def __call__(self, samples, action="accept", faces=None, field=None, labels=None):
+        """Decides from Python on the samples of a dataset or view.
+
+        ``action``: accept, withdraw, redo, fill, missed. ``faces``: label ids, for redo and fill. ``field`` and ``labels``: where the
+        missed faces are, and which of them.
+        """
+        params = {"action": action, "faces": list(faces or []), "labels": list(labels or []), **({"field": field} if field else {})}
+        ctx = {"dataset": samples._root_dataset, "selected": samples.values("id"), "params": params}
         return foo.execute_operator(self.uri, ctx=ctx)
+
+
+_ACTIONS = {
+    "accept": "Accept: nobody can be recognised, and no face is left",
+    "withdraw": "Withdraw an earlier acceptance",
+    "redo": "Make the faces again, as others",
+    "fill": "Paint the faces over",
+    "missed": "A face was missed: mark it for the next run",
+}
+
+
+def _selected(ctx, inputs):
+    if _forms.package_missing(inputs):
+        return False
+    from fo_faceanon.host.fields import FACES
+
+    chosen = _checks.selection(ctx, FACES)
+    if chosen is None:
+        _forms.refuse(inputs, "none", "Select the samples that you looked at, or single faces in a sample, first")
+        return False
+    return _checks.ready(ctx, inputs, samples=lambda: chosen, anonymized=True)
+
+
+def _target(ctx):
+    """The samples and the faces that are meant; no faces for all of a sample's."""
+    from fo_faceanon.host.fields import FACES
+
+    faces = ctx.params.get("faces") or _checks.selected_faces(ctx, FACES)[1]
+    return _checks.selection(ctx, FACES), faces or None
+
+
+def _explain(ctx, inputs, action):
+    """What the decision would do, in numbers."""
+    samples, faces = _target(ctx)
+    if action in ("accept", "withdraw"):
+        words = _accept_words(samples, len(samples))
+    elif action == "missed":
+        words = _missed_inputs(ctx, inputs, samples)
+    else:
+        made = "get another face each" if action == "redo" else "are painted over"
+        faces = f"{_count_faces(samples, faces)} faces in {len(samples)} samples"
+        words = f"{faces} {made}; all others stay as they are. A new picture needs a new look."
+    if words:
+        inputs.view("what", types.Notice(label=words))
+
+
+def _accept_words(samples, total):
+    from fo_faceanon.host.views import reviewable
+
+    waiting = len(samples.match(reviewable()))
+    other = "" if waiting == total else f" The other {total - waiting} failed, wait for a run, or need no review: they stay as they are."
+    return f"{waiting} of {total} selected samples wait for a look, or had one.{other}"
+
+
+def _missed_inputs(ctx, inputs, samples):
+    """Where the missed faces are; the words that say what would be marked."""
+    import fiftyone as fo
+
+    from fo_faceanon.host.candidates import CANDIDATES
+    from fo_faceanon.host.fields import FACES
+
+    fields = [name for name in _forms.fields_of(ctx.dataset, fo.Detections) if name != FACES]
+    if not fields:
+        _forms.refuse(
+            inputs, "no_boxes", "Draw a box in a field of Detections first, or run Find missed faces. A box drawn in faces needs no marking"
+        )
+        return None
+    default = CANDIDATES if CANDIDATES in fields else fields[0]
+    menu = _forms.choices(fields)
+    explain = "Every label of it in these samples is taken for a face, or only those that are selected"
+    inputs.enum("field", menu.values(), default=default, required=True, label="Missed faces are in", description=explain, view=menu)
+    labels = _missed_labels(ctx, ctx.params.get("field") or default)
+    count = len(labels) if labels else sum(map(len, filter(None, samples.values(f"{ctx.params.get('field') or default}.detections.id"))))
+    if not count:
+        _forms.refuse(inputs, "no_labels", "These samples have no label in this field")
+        return None
+    return f"{count} boxes are marked as faces. Their samples cannot be exported until Anonymize faces has run again."
+
+
+def _missed_labels(ctx, field):
+    return ctx.params.get("labels") or _checks.selected_faces(ctx, field)[1] or None
+
+
+def _count_faces(samples, faces):
+    if faces is not None:
+        return len(faces)
+    from fo_faceanon.host.fields import FACES
+
+    return sum(map(len, filter(None, samples.values(f"{FACES}.detections.id"))))
+
+
+def _decide(ctx, action):
+    from fo_faceanon.host.redo import reanonymize_steps
+    from fo_faceanon.host.review import mark_missed
+    from fo_faceanon.host.views import mark_reviewed
+
+    samples, faces = _target(ctx)
+    if action in ("accept", "withdraw"):
+        return _steps.at_once(lambda: mark_reviewed(samples, action == "accept"))
+    if action == "missed":
+        field = ctx.params["field"]
+        return _steps.at_once(lambda: mark_missed(samples, field, labels=_missed_labels(ctx, field)))
+    return reanonymize_steps(samples, faces=faces, fill=action == "fill", salt=ctx.secrets.get(_forms.SALT))
+
+
+def _outcome(operator, ctx, action, result):
+    if action in ("accept", "withdraw"):
+        words = f"{result} samples {'accepted' if action == 'accept' else 'taken back'}"
+        after = "Failed samples cannot be accepted." if action == "accept" else "They wait for a look again."
+    elif action == "missed":
+        words, after = f"{result} faces marked", "Run **Anonymize faces** again: it does these samples, and skips the others."
+    else:
+        words, after = _forms.redone(result)
+    return words, operator.resolve_output(ctx), {"done": words, "next": after}
 
 
 def _config(**more):

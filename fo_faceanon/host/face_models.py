@@ -147,7 +147,7 @@ class FaceModel(fom.SupportsGetItem, fom.TorchModelMixin, fom.Model):
         """The faces of each picture: the user's own where boxes are given."""
         wanted = [i for i, given in enumerate(boxes) if given is None]
         found = dict(zip(wanted, self._detect([images[i] for i in wanted]), strict=True)) if wanted else {}
-        return [found[i] if i in found else _own_faces(image, boxes[i] or []) for i, image in enumerate(images)]
+        return [found[i] if i in found else own_faces(image, boxes[i] or []) for i, image in enumerate(images)]
 
     def _marked(self, landmarker: Any, image: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray | None]:
         """``68 x 2`` landmarks of each face, or None. A user's box may be loose or off: see :func:`confirming_face`."""
@@ -162,7 +162,7 @@ class FaceDetector(FaceModel):
 
     def _label(self, images: list[np.ndarray], boxes: list[Any]) -> list[fo.Detections]:
         return [
-            fo.Detections(detections=[_detection(face, image) for face in faces])
+            fo.Detections(detections=[face_label(face, image) for face in faces])
             for image, faces in zip(images, self._faces(images, boxes), strict=True)
         ]
 
@@ -264,11 +264,19 @@ class FaceEmotion(fom.LogitsMixin, FaceModel):
             chosen = [[max(faces, key=lambda f: f.size)] if faces else [] for faces in chosen]
         return [self._one(image, faces) for image, faces in zip(images, chosen, strict=True)]
 
+    def emotions(self, image: np.ndarray, faces: Sequence[Face]) -> list[str | None]:
+        """The emotion of each face of a picture; None where its landmarks cannot be placed."""
+        rows = self._rows(image, faces)
+        return [self._names[int(row.argmax())] if np.isfinite(row).all() else None for row in rows]
+
+    def _rows(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        return emotion_probabilities(self._classifier, image, self._marked(self._landmarker, image, faces), len(self._names))
+
     def _one(self, image: np.ndarray, faces: Sequence[Face]) -> fo.Classification | fo.Detections | None:
-        rows = emotion_probabilities(self._classifier, image, self._marked(self._landmarker, image, faces), len(self._names))
+        rows = self._rows(image, faces)
         if self.config.per_face:
             pairs = zip(faces, rows, strict=True)
-            return fo.Detections(detections=[self._describe(_detection(face, image), row) for face, row in pairs])
+            return fo.Detections(detections=[self._describe(face_label(face, image), row) for face, row in pairs])
         known = [row for row in rows if np.isfinite(row).all()]
         return self._describe(fo.Classification(), known[0]) if known else None
 
@@ -315,7 +323,7 @@ def _inputs(args: Iterable[Any]) -> list[tuple[np.ndarray | None, list[list[floa
     return [(each.pixels, each.boxes) for each in inputs]
 
 
-def _own_faces(image: np.ndarray, boxes: list[list[float]]) -> list[Face]:
+def own_faces(image: np.ndarray, boxes: list[list[float]]) -> list[Face]:
     height, width = image.shape[:2]
     corners = [(x * width, y * height, (x + w) * width, (y + h) * height) for x, y, w, h in boxes]
     try:
@@ -325,7 +333,7 @@ def _own_faces(image: np.ndarray, boxes: list[list[float]]) -> list[Face]:
         return []
 
 
-def _detection(face: Face, image: np.ndarray) -> fo.Detection:
+def face_label(face: Face, image: np.ndarray) -> fo.Detection:
     """The face as a Detection, its box cut off at the picture's edges."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = face.box

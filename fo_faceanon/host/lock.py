@@ -78,6 +78,12 @@ class DatasetLock:
         return bool(current) and current.get("token") == self._owner["token"]
 
 
+def holder(dataset: fo.Dataset) -> str | None:
+    """Which run holds the dataset, in words; None where none does."""
+    owner = ExecutionStore.create("fo_faceanon_lock", dataset._doc.id).get(_KEY)
+    return f"process {owner['pid']} on {owner['host']}" if owner and _is_alive(owner) else None
+
+
 def _is_alive(owner: dict[str, Any]) -> bool:
     if owner.get("host") != socket.gethostname():
         return time.time() - float(owner.get("alive", 0)) < STALE_AFTER

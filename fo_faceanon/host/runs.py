@@ -49,7 +49,7 @@ def recorded_options(dataset: fo.Dataset, key: str, salt: str | None, how: dict[
     Args:
         dataset: that the run is registered with.
         key: of the run.
-        salt: its secret, where it has one.
+        salt: its secret; not used where it had none.
         how: ``device``, ``workers``, ...: what does not decide the output.
 
     Raises:

@@ -30,6 +30,11 @@ def releasable() -> ViewExpression:
     return (verified | reviewed) & (F(fields.MEDIA) > "") & (F(f"{fields.STATUS}.output_sha256") > "")
 
 
+def reviewable() -> ViewExpression:
+    """What a person may release: it waits for a look, and there is an anonymized picture to look at."""
+    return F(_STATUS).is_in(list(REVIEWABLE)) & (F(fields.MEDIA) > "")
+
+
 def ready(samples: SampleCollection | str) -> fo.DatasetView:
     """The samples that an export takes, as far as their fields say; the export checks the files as well."""
     return require_images(samples).match(releasable())
@@ -55,7 +60,7 @@ def mark_reviewed(samples: SampleCollection | str, reviewed: bool = True) -> int
     dataset = root_dataset(samples)
     if not fields.is_ours(dataset, fields.STATUS):
         raise HostError(f"the dataset '{dataset.name}' was not anonymized yet: run fo_faceanon.anonymize(dataset) first")
-    waiting = dataset.select(list(samples.values("id"))).match(F(_STATUS).is_in(list(REVIEWABLE)) & (F(fields.MEDIA) > ""))
+    waiting = dataset.select(list(samples.values("id"))).match(reviewable())
     ids = waiting.values("id")
     if ids:
         dataset.set_values(f"{fields.STATUS}.reviewed", dict.fromkeys(ids, reviewed), key_field="id")

@@ -125,8 +125,11 @@ def test_a_redo_needs_a_new_look_and_refuses_nonsense(tmp_path: Path, pair: fo.D
         reanonymize(pair, **HOW)
     with pytest.raises(HostError, match="not anonymized yet"):
         reanonymize(make_dataset(tmp_path / "other", ["face"]), **HOW)
-    with pytest.raises(HostError, match="salt"):
-        reanonymize(pair, salt="wrong", **HOW)
+    anonymize(pair, **FAST, faces_field="people", salt="pepper")
+    for salt in (None, "wrong"):
+        with pytest.raises(HostError, match="secret salt"):
+            reanonymize(pair, salt=salt, **HOW)
+    assert reanonymize(pair, salt="pepper", **HOW).images == {"ok": 1}
 
 
 def test_consent_stays_and_withdrawn_consent_asks_for_a_run(tmp_path: Path) -> None:
