@@ -14,6 +14,7 @@ from fo_faceanon.evaluation.run import EvaluationStep
 from fo_faceanon.evaluation.run import evaluate_steps as measure_steps
 from fo_faceanon.host.fields import STATUS, is_ours
 from fo_faceanon.host.figure_fields import Row, declare_figures, set_verdicts, write_figures
+from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.pairs import Compared, comparable, read_pairs
 from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids
 from fo_faceanon.host.views import save_change_views
@@ -22,7 +23,7 @@ from fo_faceanon.judging.pairs import Pairing
 __all__ = ["EvaluationStep", "comparable", "evaluate", "evaluate_steps"]
 
 #: Samples whose figures are written at once.
-_CHUNK = 64
+_CHUNK = 32
 
 
 def evaluate(samples: SampleCollection | str, *, progress: Callable[[int, int], None] | None = None, **settings: Any) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def evaluate(samples: SampleCollection | str, *, progress: Callable[[int, int], 
         ``without_landmarks``.
 
     Raises:
-        HostError: the dataset cannot be used, or was never anonymized.
+        HostError: the dataset cannot be used, was never anonymized, or another run works on it.
         InputError: there is no such device or recogniser.
         OutputError: the report cannot be written.
         WeightsError: a recogniser's weights are missing.
@@ -83,14 +84,14 @@ def evaluate_steps(
         raise HostError(f"the dataset '{dataset.name}' was not anonymized yet: run fo_faceanon.anonymize(dataset) first")
     if report is not None and not Path(report).expanduser().parent.is_dir():
         raise OutputError(f"the report cannot be written to {report}: there is no such folder")
-    with database_errors():
+    with database_errors(), DatasetLock(dataset) as lock:  # a run that rewrites the labels must not come between
         ids = sample_ids(collection)
         declare_figures(dataset)
         save_change_views(dataset)
         found = read_pairs(dataset, ids)
         write_figures(dataset, {sample: [{}] * found.labels[sample] for listed in found.problems.values() for sample in listed})
         steps = measure_steps(Pairing(found.pairs), device=device, workers=workers, recognisers=recognisers, floor=floor, faces=found.faces)
-        evaluation = yield from _written(dataset, found, steps)
+        evaluation = yield from _written(dataset, found, steps, lock)
         _write_ranks(dataset, found, evaluation.rows)
     values = {**evaluation.to_dict(), "original": dataset.name, "anonymized": "anonymized pictures of the same samples"}
     values["counts"] |= _counts(found, ids, values["counts"]["measured"])
@@ -102,7 +103,9 @@ def evaluate_steps(
     return values
 
 
-def _written(dataset: fo.Dataset, found: Compared, steps: Generator[EvaluationStep, None, Any]) -> Generator[EvaluationStep, None, Any]:
+def _written(
+    dataset: fo.Dataset, found: Compared, steps: Generator[EvaluationStep, None, Any], lock: DatasetLock
+) -> Generator[EvaluationStep, None, Any]:
     """Passes steps on and writes their rows, a few samples at a time; what is finished is kept where the run is stopped."""
     waiting: dict[str, list[Row]] = {}
     try:
@@ -113,6 +116,7 @@ def _written(dataset: fo.Dataset, found: Compared, steps: Generator[EvaluationSt
                 return stop.value
             waiting[step.key] = _placed(found, step.key, step.rows)
             if len(waiting) >= _CHUNK:
+                lock.refresh()
                 write_figures(dataset, waiting)
                 waiting = {}
             yield step

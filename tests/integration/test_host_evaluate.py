@@ -18,6 +18,7 @@ from fo_faceanon.evaluation.figures import FIGURES
 from fo_faceanon.evaluation.report import statements
 from fo_faceanon.host import evaluate as host
 from fo_faceanon.host.evaluate import comparable, evaluate, evaluate_steps
+from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.runner import anonymize
 from fo_faceanon.host.views import EXPRESSION_LIMIT, LIGHT_LIMIT, TONE_LIMIT
 
@@ -131,6 +132,13 @@ def test_a_stopped_run_keeps_what_it_measured(tmp_path: Path, measure: FakeMeasu
     assert [next(steps).done for _ in range(2)] == [1, 2]
     steps.close()
     assert measure.closed and dataset.values("faceanon.landmark_error") == [0.01, 0.01, None]
+
+
+def test_it_waits_for_no_other_run(tmp_path: Path, measure: FakeMeasure) -> None:
+    dataset = anonymized(tmp_path, ["face"])
+    with DatasetLock(dataset), pytest.raises(HostError, match="another run"):
+        evaluate(dataset)
+    assert evaluate(dataset)["counts"]["measured"] == 1
 
 
 def test_it_refuses_before_it_measures(tmp_path: Path, measure: FakeMeasure) -> None:
