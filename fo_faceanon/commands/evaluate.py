@@ -93,7 +93,9 @@ def print_evaluation(result: Evaluation, out: Path | None = None, rows: Path | N
 
     show.out.print(_headline(result.counts))
     for dimension in DIMENSIONS:
-        show.out.print(_table(dimension, [(spec, result.figures[spec.name]) for spec in FIGURES if spec.dimension == dimension]))
+        shown = [(spec, result.figures[spec.name]) for spec in FIGURES if spec.dimension == dimension]
+        if any(figure.value is not None for _, figure in shown):
+            show.out.print(_table(dimension, shown))
     unequal = list(_unequal(result))
     if unequal:
         show.out.print(_listing(f"Groups that fare more than {_UNEQUAL} times as badly as all", unequal))
@@ -103,9 +105,9 @@ def print_evaluation(result: Evaluation, out: Path | None = None, rows: Path | N
         if reason is not None:
             withheld.setdefault(reason, []).append(spec.label)
     if withheld:
-        show.out.print(_listing("Withheld", ((reason, ", ".join(labels)) for reason, labels in withheld.items())))
+        show.out.print(_listing("Withheld", ((_some(labels, "; "), reason) for reason, labels in withheld.items())))
     if result.problems:
-        entries = ((f"{len(names)} {reason}", _some(names)) for reason, names in result.problems.items())
+        entries = ((f"{len(names)} {reason}", _some(names, ", ")) for reason, names in result.problems.items())
         show.out.print(_listing("Not measured", entries))
     for path, what in ((out, "Report"), (rows, "Every face")):
         if path is not None:
@@ -126,9 +128,10 @@ def _unequal(result: Evaluation) -> Iterator[tuple[str, str]]:
 
 
 def _headline(counts: dict[str, int]) -> str:
+    floor = f" The floor is the originals re-encoded, on {counts['floor']} faces." if counts["floor"] else ""
     return (
         f"{counts['measured']} of {counts['tried']} pairs measured ({counts['pictures']} originals), {counts['faces']} faces, "
-        f"{counts['undetected']} not found again. The floor is the originals re-encoded, on {counts['floor']} faces."
+        f"{counts['undetected']} not found again.{floor}"
     )
 
 
@@ -159,8 +162,8 @@ def _listing(title: str, entries: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _some(names: list[str], between: str, most: int = 5) -> str:
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _write_report(path: Path, values: dict[str, Any], files: dict[str, tuple[Path, Path]], show_originals: int) -> None:

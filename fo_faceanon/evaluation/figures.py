@@ -110,7 +110,7 @@ FIGURES: tuple[FigureSpec, ...] = (
         "mean absolute coordinate error of dlib's 68 points over the distance of the eye centres",
     ),
     FigureSpec(
-        *("landmark_error_steady", "the same, steady faces", "geometry", "inter-ocular", "lower"),
+        *("landmark_error_steady", "68 points, steady faces", "geometry", "inter-ocular", "lower"),
         "only faces on whose original dlib's points hold when its box is moved by 3 %",
     ),
     FigureSpec(
@@ -126,7 +126,7 @@ FIGURES: tuple[FigureSpec, ...] = (
         "without the jaw line: brows, eyes, nose, mouth",
     ),
     FigureSpec(
-        *("expression_error_steady", "the same, steady faces", "expression", "inter-ocular", "lower"),
+        *("expression_error_steady", "51 points, steady faces", "expression", "inter-ocular", "lower"),
         "only faces on whose original dlib's points hold",
     ),
     FigureSpec(

@@ -81,9 +81,9 @@ def _figures(columns: Mapping[str, np.ndarray], clusters: np.ndarray) -> dict[st
     if len(clusters) < MIN_FACES or not columns:
         return {name: figure_of(values) for name, values in columns.items()}
     low, high = bootstrap_intervals(np.stack(list(columns.values()), 1), clusters)
-    scales = {name: 100.0 if figure_spec(name).unit == "%" else 1.0 for name in columns}
+    shares = {name: figure_spec(name).unit == "%" for name in columns}
     ends = dict(zip(columns, zip(low.tolist(), high.tolist(), strict=True), strict=True))
-    return {name: figure_of(values, scale=scales[name], interval=ends[name]) for name, values in columns.items()}
+    return {name: figure_of(values, clusters, share=shares[name], interval=ends[name]) for name, values in columns.items()}
 
 
 def worst_ratios(groups: Mapping[str, Mapping[str, Any]], figures: Mapping[str, Figure]) -> dict[str, dict[str, dict[str, Any]]]:

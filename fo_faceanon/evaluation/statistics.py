@@ -55,11 +55,17 @@ def bootstrap_intervals(
     return ends[0], ends[1]
 
 
+def unanimous_interval(yes: bool, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share after ``n`` answers that were all the same (Clopper and Pearson 1934): resamples of those say nothing."""
+    reach = 1 - ((1 - level) / 2) ** (1 / n)
+    return (1 - reach, 1.0) if yes else (0.0, reach)
+
+
 def figure_of(
     values: np.ndarray,
     clusters: np.ndarray | None = None,
     *,
-    scale: float = 1.0,
+    share: bool = False,
     floor: np.ndarray | None = None,
     missing: int = 0,
     least: int = MIN_FACES,
@@ -71,14 +77,14 @@ def figure_of(
     Args:
         values: ``N``; NaN where a face could not be measured, which counts as missing.
         clusters: ``N`` numbers of pictures or persons, for the interval.
-        scale: what value, interval and floor are multiplied by: 100 for shares in percent.
+        share: whether the values are yes (1) or no (0): the figure is then in percent.
         floor: the same of the originals re-encoded; NaN is left out.
         missing: more faces that should have counted.
         least: faces below which the value is withheld.
         withheld: a reason to withhold the value whatever its number.
-        interval: both ends, where they are known already (before scaling).
+        interval: both ends, where they were bootstrapped already.
     """
-    values = np.asarray(values, float)
+    values, scale = np.asarray(values, float), 100.0 if share else 1.0
     known = np.isfinite(values)
     n, missing = int(known.sum()), missing + int((~known).sum())
     base, base_n = _floor(floor, scale)
@@ -87,6 +93,8 @@ def figure_of(
     if withheld is not None:
         return Figure(None, n, missing=missing, withheld=withheld)
     low, high = interval or bootstrap_interval(values, clusters)
+    if share and low == high:
+        low, high = unanimous_interval(low > 0.5, n if clusters is None else len(np.unique(np.asarray(clusters)[known])))
     return Figure(float(values[known].mean()) * scale, n, low * scale, high * scale, missing, base, base_n)
 
 

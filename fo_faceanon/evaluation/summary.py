@@ -112,7 +112,8 @@ def _per_face(collected: Collected, reasons: dict[str, str]) -> dict[str, Figure
         counts = made.column("steady") == 1 if name.endswith("_steady") else np.ones(len(made.rows), bool)
         figures[name] = figure_of(
             columns[name][counts],
-            scale=100.0 if figure_spec(name).unit == "%" else 1.0,
+            clusters[counts],
+            share=figure_spec(name).unit == "%",
             floor=floor.column(name),
             withheld=reasons.get(name),
             interval=(float(low[i]), float(high[i])),

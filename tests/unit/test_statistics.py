@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fo_faceanon.evaluation.statistics import MIN_FACES, bootstrap_interval, bootstrap_intervals, figure_of
+from fo_faceanon.evaluation.statistics import MIN_FACES, bootstrap_interval, bootstrap_intervals, figure_of, unanimous_interval
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
@@ -46,7 +46,7 @@ def test_columns_are_independent_of_each_other_and_nan_is_left_out() -> None:
 
 def test_a_figure_counts_what_is_missing_and_stands_beside_its_floor() -> None:
     values = np.array([1.0, 0.0, np.nan] * MIN_FACES)
-    figure = figure_of(values, scale=100, floor=np.array([1, 1, np.nan]), missing=2)
+    figure = figure_of(values, share=True, floor=np.array([1, 1, np.nan]), missing=2)
     assert figure.value == pytest.approx(50) and figure.n == 2 * MIN_FACES and figure.missing == MIN_FACES + 2
     assert figure.low is not None and figure.high is not None and figure.low < 50 < figure.high
     assert figure.floor == pytest.approx(100) and figure.floor_n == 2 and figure.withheld is None
@@ -56,3 +56,15 @@ def test_a_figure_counts_what_is_missing_and_stands_beside_its_floor() -> None:
 def test_a_figure_of_too_few_faces_is_withheld_with_the_reason(values: np.ndarray) -> None:
     figure = figure_of(values)
     assert figure.value is None and figure.low is None and figure.withheld and str(MIN_FACES) in figure.withheld
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_share_of_none_or_all_is_not_certain(answer: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    exact = stats.binomtest(answer * 40, 40).proportion_ci(method="exact")
+    assert unanimous_interval(bool(answer), 40) == pytest.approx((exact.low, exact.high))
+    figure = figure_of(np.full(40, answer), share=True)
+    assert (figure.low, figure.high) == pytest.approx((100 * exact.low, 100 * exact.high))
+    pairs = figure_of(np.full(40, answer), np.arange(40) // 2, share=True)  # two faces of one picture are one answer
+    assert (pairs.high or 0) - (pairs.low or 0) > (figure.high or 0) - (figure.low or 0)
+    assert figure_of(np.full(40, 0.5)).low == 0.5  # no share: it did not vary
