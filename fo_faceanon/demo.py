@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
         console: where to talk to.
 
     Returns:
-        ``dataset``, ``run`` (the ledger), ``metrics`` (as of ``fo_faceanon.evaluate``), ``failures``, ``export`` and ``sheet``.
+        ``dataset``, ``run`` (the ledger), ``metrics`` (as of ``fo_faceanon.evaluate``), ``failures``, ``export``, ``sheet`` and ``report``.
 
     Raises:
         FaceAnonError: no database, a folder in use, missing weights.
@@ -61,7 +62,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
     with _progress(console) as advance:
         steps = anonymize_steps(dataset, "donor", output_dir=out / "anonymized")
         report = _drain(steps, lambda step: advance("Anonymizing", step.done, step.total))
-        metrics = evaluate(dataset, floor=False, progress=lambda done, total: advance("Evaluating", done, total))
+        metrics = evaluate(dataset, floor=False, report=out / "report.html", progress=partial(advance, "Evaluating"))
         exported = export_safe_split(dataset, out / "export", "FiftyOneDataset", progress=False)
     sheet = _sheet(dataset, out / "contact_sheet.png")
     waiting = failures(dataset)
@@ -72,6 +73,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
         "failures": {str(k): v for k, v in waiting.count_values("faceanon.reason").items()},
         "export": exported.to_dict(),
         "sheet": str(sheet),
+        "report": str(out / "report.html"),
     }
     _print(console, result, out)
     if app:
@@ -153,6 +155,7 @@ def _print(console: Console, result: dict[str, Any], out: Path) -> None:
     table.add_row("exported", str(result["export"]["exported"]), f"{result['export']['considered']} images")
     console.print(table)
     console.print(f"Contact sheet (original | anonymized): {result['sheet']}")
+    console.print(f"Report of the evaluation: {result['report']}")
     console.print(f"Export: {out / 'export'}")
     console.print("Next: `fo-faceanon demo --app` to look at it in the App, `fo-faceanon anonymize SRC DST` for a folder of your own,")
     console.print("`fo-faceanon anonymize fiftyone:NAME` for a dataset, `fo-faceanon doctor` for what can be added.")
