@@ -209,7 +209,7 @@ def _evaluation(collected: Collected, recognisers: tuple[str, ...], problems: di
         "distributions": distributions(collected, impostors),
         "radar": radar_scores(figures),
         "worst": worst_faces(collected),
-        "emotion": _emotion(collected),
+        "emotion": _emotion(collected, missing.get("emotion")),
     }
     counts = {"measured": collected.pictures, "faces": len(made.rows), "undetected": undetected, "floor": len(collected.floor.rows)}
     return Evaluation(figures, made.rows, counts, problems, details)
@@ -223,13 +223,16 @@ def _columns(collected: Collected, figures: Mapping[str, Figure]) -> dict[str, n
     return {name: collected.anonymized.column(name) for name in names}
 
 
-def _emotion(collected: Collected) -> dict[str, Any]:
+def _emotion(collected: Collected, withheld: str | None) -> dict[str, Any]:
     """Which emotion became which by our network, and how often that network is right by its card."""
-    try:
-        from fo_faceanon import emotion
-    except ImportError:
-        return {"names": [], "confusion": [], "accuracy": None}
+    if withheld is not None:
+        return {"names": [], "confusion": [], "accuracy": None, "withheld": withheld}
+    from fo_faceanon import emotion
+
     parts = collected.anonymized.emotions
     before, after = (torch.from_numpy(np.concatenate([np.zeros((0, 7), np.float32), *(pair[i] for pair in parts)])) for i in (0, 1))
-    accuracy = getattr(emotion, "ACCURACY", None)
-    return {"names": list(emotion.EMOTIONS), "confusion": confusion(after, before).tolist(), "accuracy": accuracy}
+    return {
+        "names": list(emotion.EMOTIONS),
+        "confusion": confusion(after, before).tolist(),
+        "accuracy": getattr(emotion, "ACCURACY", None),
+    }

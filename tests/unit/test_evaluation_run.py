@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from judging_pictures import portrait, save
 from PIL import Image
 from typer.testing import CliRunner
 
 from fo_faceanon.cli import app
+from fo_faceanon.emotion import EMOTIONS
 from fo_faceanon.errors import InputError
+from fo_faceanon.evaluation import meters
 from fo_faceanon.evaluation.figures import FIGURES
 from fo_faceanon.evaluation.measure import FaceMeasurer, re_encoded
 from fo_faceanon.evaluation.run import Evaluation, evaluate_pairs
@@ -168,3 +171,20 @@ def test_the_command_prints_writes_and_says_by_its_code_what_became_of_it(origin
         plain.exit_code == 4 and "1 of 1 pairs measured" in plain.stdout and "zz_alone.png" in plain.stdout and "Withheld" in plain.stdout
     )
     assert CliRunner().invoke(app, ["evaluate", str(originals), str(other), "--show-originals", "2"]).exit_code == 2
+
+
+def test_emotions_are_named_and_lost_with_the_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    def always(crops: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(4 * torch.eye(7)[[3]], 1)
+
+    monkeypatch.setattr(meters, "missing_weights", lambda: dict.fromkeys(("mesh", "face_api", "inception"), "not here"))
+    monkeypatch.setattr(meters.Meters, "_load_emotions", lambda self: always)
+    image = portrait(0, SIDE)
+    (face,) = Judge("cpu").faces([image])[0]
+    known = FaceRecord(face.box, 1.0, "user", "generated", "donor", 0, landmarks=face.landmarks.tolist())
+    measure = FaceMeasurer("cpu", [])
+    kept, lost = (measure(image, other, [known])[0] for other in (image, painted(0, image)))
+    assert kept["emotion"] == kept["emotion_anonymized"] == lost["emotion"] in EMOTIONS
+    assert kept["emotion_kept"] is True and kept["emotion_distance"] == pytest.approx(0, abs=1e-4)
+    assert lost["emotion_kept"] is False and lost["emotion_anonymized"] is None and lost["emotion_distance"] is None
+    assert kept["emotion_kept_second"] is None
