@@ -112,7 +112,9 @@ def print_attack(report: AttackReport) -> None:
         error = f"{part['error_before']:.4f} to {part['error_after']:.4f}"
         _lines([f"restoration: {part['steps']:.0f} steps in {part['seconds']:.0f} s took the error from {error}"])
     _lines([f"not done: {what}: {reason}" for what, reason in report.withheld.items()])
-    _lines([f"{len(names)} pictures: {reason} (for example {names[0]})" for reason, names in report.problems.items()])
+    reasons = dict.fromkeys(rate.withheld for x in made for name, rate in x.rates.items() if name != "impostor" and rate.withheld)
+    _lines([f"rates withheld (-): {reason}" for reason in reasons])
+    _lines([f"pictures left out: {len(names)} {reason} (for example {names[0]})" for reason, names in report.problems.items()])
 
 
 def _print_findings(report: AttackReport) -> None:
