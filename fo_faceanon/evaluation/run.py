@@ -166,8 +166,8 @@ def evaluate_steps(
         evaluation = _evaluation(collected, names, problems)
     evaluation.counts |= {"pictures": pairing.originals, "paired": len(pairing.pairs), "tried": len(tasks)}
     evaluation.details |= {
-        "original": str(pairing.original or ""),
-        "anonymized": str(pairing.anonymized or ""),
+        "original": pairing.original.name if pairing.original else "",  # a path would tell more than a report should
+        "anonymized": pairing.anonymized.name if pairing.anonymized else "",
         "seconds": round(time.perf_counter() - started, 1),
     }
     return evaluation
