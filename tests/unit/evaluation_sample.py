@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fo_faceanon.evaluation.figures import DIMENSIONS, FIGURES, RECOGNISERS
+from fo_faceanon.evaluation.figures import DIMENSIONS, FIGURES, RECOGNISERS, Figure
+from fo_faceanon.evaluation.groups import worst_ratios
 
 EMOTIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")
 WITHHELD = "MediaPipe's weights are not here: fo-faceanon weights get face-landmarker"
@@ -38,6 +39,7 @@ def figure(value: float | None, n: int = 583, missing: int = 0, floor: float | N
 
 def sample_evaluation() -> dict[str, Any]:
     """Every section filled; 478 points, head pose and blendshapes withheld."""
+    figures, groups = {spec.name: _figure(spec.name, spec.unit) for spec in FIGURES}, _groups()
     return {
         "format": 1,
         "version": "0.1.0",
@@ -47,8 +49,9 @@ def sample_evaluation() -> dict[str, Any]:
         "counts": {"pictures": 612, "paired": 605, "measured": 600, "faces": 583, "undetected": 12},
         "problems": {"original without partner": [f"group/{i:04d}.jpg" for i in range(7)], "different sizes": ["a/1.png", "a/2.png"]},
         "judges": [{"name": name, "licence": "research only", "role": "identity"} for name in RECOGNISERS],
-        "figures": {spec.name: _figure(spec.name, spec.unit) for spec in FIGURES},
-        "groups": _groups(),
+        "figures": figures,
+        "groups": groups,
+        "worst_ratio": ratios(groups, figures),
         "distributions": _distributions(),
         "radar": {
             name: {"score": score, "from": ["delta_e"]}
@@ -58,6 +61,11 @@ def sample_evaluation() -> dict[str, Any]:
         "emotion": {"names": list(EMOTIONS), "confusion": _confusion(), "accuracy": 0.61},
         "seconds": 812.0,
     }
+
+
+def ratios(groups: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+    """The worst groups, as an evaluation gives them."""
+    return worst_ratios(groups, {name: Figure(**values) for name, values in figures.items()})
 
 
 def sample_attack() -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_sample import GROUPS, WITHHELD, figure, sample_attack, sample_evaluation
+from evaluation_sample import GROUPS, WITHHELD, figure, ratios, sample_attack, sample_evaluation
 
 from fo_faceanon.errors import InputError, OutputError
-from fo_faceanon.evaluation.figures import DIMENSIONS, FIGURES, figure_spec
+from fo_faceanon.evaluation.figures import DIMENSIONS, FIGURES
 from fo_faceanon.evaluation.report import (
     PicturePair,
     load_report_json,
@@ -23,7 +23,6 @@ from fo_faceanon.evaluation.report import (
     write_json,
     write_report,
 )
-from fo_faceanon.evaluation.report.groups import worst_group
 from fo_faceanon.evaluation.report.html import Html, el
 from fo_faceanon.evaluation.report.summary import worst_recogniser
 from fo_faceanon.evaluation.report.svg import scale, ticks
@@ -111,6 +110,7 @@ def test_what_others_wrote_is_escaped() -> None:
     evaluation["groups"] = {
         evil: {evil: {"n": 30, "figures": {"delta_e": figure(4.0)}}, "b": {"n": 3, "figures": {"delta_e": figure(None, withheld=evil)}}}
     }
+    evaluation["worst_ratio"] = {evil: {"delta_e": {"group": evil, "ratio": 3.0, "apart": True}}}
     evaluation["figures"]["fid"] = figure(None, withheld=evil)
     evaluation["emotion"]["names"][0] = evil
     evaluation["radar"][evil] = {"score": 0.5, "from": [evil]}
@@ -168,26 +168,29 @@ def test_the_worst_judge_decides_and_the_guide_never_does() -> None:
     assert "worst of 5 recognisers (edgeface-s) takes 2.4 % of 583 faces" in words
 
 
-def test_the_worst_group_of_figures_up_and_down() -> None:
-    groups = {
-        name: {"n": 50, "figures": {"delta_e": figure(v), "detected": figure(d)}}
-        for name, v, d in (("a", 4.0, 90.0), ("b", 6.0, 50.0), ("c", 2.0, 100.0))
-    }
-    worst = worst_group(figure_spec("delta_e"), 4.0, groups)
-    assert worst is not None and (worst.name, worst.ratio, worst.apart) == ("b", pytest.approx(1.5), True)
-    worst = worst_group(figure_spec("detected"), 80.0, groups)
-    assert worst is not None and (worst.name, worst.ratio) == ("b", pytest.approx(2.5))
-    assert worst_group(figure_spec("delta_e"), 4.0, {"a": groups["a"]}) is None
-    assert worst_group(figure_spec("impostor_dlib"), 0.5, groups) is None
-    assert worst_group(figure_spec("delta_e"), None, groups) is None
-
-
-def test_only_gaps_beyond_their_interval_are_told() -> None:
+def test_gaps_are_told_where_they_are_wide_and_more_than_chance() -> None:
     evaluation = sample_evaluation()
-    evaluation["groups"] = {"sex": {name: {"n": 99, "figures": {"delta_e": figure(4.62)}} for name in ("female", "male")}}
-    assert "No group differs" in next(s.words for s in statements(evaluation) if s.topic == "Groups")
-    evaluation["groups"]["sex"]["male"]["figures"]["delta_e"] = figure(6.93)
-    assert "6.93 for “male” and 4.62 for all faces (ratio 1.50" in next(s.words for s in statements(evaluation) if s.topic == "Groups")
+
+    def said(male: float, low: float, name: str = "delta_e") -> str:
+        two = {"female": figure(4.62), "male": {**figure(male), "low": low}}
+        evaluation["groups"] = {"sex": {group: {"n": 99, "figures": {name: entry}} for group, entry in two.items()}}
+        evaluation["figures"][name] = figure(4.62)
+        evaluation["worst_ratio"] = ratios(evaluation["groups"], evaluation["figures"])
+        return next(s.words for s in statements(evaluation) if s.topic == "Groups")
+
+    assert "dE2000, skin is 6.93 for “male” (1.50 times as bad as for all)" in said(6.93, 6.0)
+    assert "No group fares" in said(5.5, 5.0)  # not wide
+    assert "No group fares" in said(6.93, 4.0)  # its interval holds the value of all
+    assert "No group fares" in said(6.93, 6.0, "cosine_dlib")  # the guide's
+
+
+def test_panels_are_drawn_for_the_worst_judge_only(page: str) -> None:
+    drawn = [a["aria-label"] or "" for t, a in Outline(page).tags if t == "svg" and "by group" in (a.get("aria-label") or "")]
+    assert any(label.startswith("re-identified, edgeface-s by group") for label in drawn)
+    evaluation = sample_evaluation()
+    evaluation["figures"]["reidentified_dlib"] = figure(90.0)
+    evaluation["figures"]["reidentified_facenet_casia"] = figure(50.0)
+    assert "re-identified, edgeface-s by group" not in render_report(evaluation)
 
 
 @pytest.mark.parametrize(

@@ -3,63 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
-from fo_faceanon.evaluation.figures import FigureSpec, figure_spec
+from fo_faceanon.evaluation.figures import FigureSpec
 from fo_faceanon.evaluation.report.html import Html, el, scrolling
 from fo_faceanon.evaluation.report.svg import chart, line, scale, text, ticks
-from fo_faceanon.evaluation.report.values import NOTHING, count, direction, interval, number, value_of
+from fo_faceanon.evaluation.report.values import NOTHING, count, direction, interval, number, spec_of, value_of
 
 _WIDTH, _ROW, _TOP, _AXIS = 340, 24, 8, 26
 _LEFT, _RIGHT, _END = 104, 278, 336
 
 
-@dataclass(frozen=True, slots=True)
-class WorstGroup:
-    """The group that fares worst in a figure, how many times worse than all faces, and whether its interval leaves those out."""
-
-    name: str
-    ratio: float
-    apart: bool
-
-
-def worst_group(spec: FigureSpec, overall: float | None, groups: dict[str, Any]) -> WorstGroup | None:
-    """The worst group of one grouping.
-
-    The ratio is group over all faces where lower is better; where higher is, what the group lacks of 100 % over what all lack. None
-    where the figure has no direction, where fewer than two groups have a value, or where all faces leave nothing to divide by.
-    """
-    values = {name: value_of(group.get("figures", {}).get(spec.name)) for name, group in groups.items()}
-    known = {name: _badness(spec, value) for name, value in values.items() if value is not None}
-    base = None if overall is None else _badness(spec, overall)
-    if spec.better == "neither" or base is None or base <= 0 or len(known) < 2:
-        return None
-    name = max(known, key=lambda key: known[key])
-    figure = groups[name]["figures"][spec.name]
-    low, high = figure.get("low"), figure.get("high")
-    apart = low is not None and high is not None and overall is not None and not low <= overall <= high
-    return WorstGroup(name, known[name] / base, apart)
-
-
-def _badness(spec: FigureSpec, value: float) -> float:
-    return 100.0 - value if spec.better == "higher" else value
-
-
-def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any], drawn: Collection[str]) -> Html:
+def grouping_section(title: str, groups: dict[str, Any], figures: dict[str, Any], worst: dict[str, Any], drawn: Collection[str]) -> Html:
     """One grouping: a panel per figure that is to be drawn, and all numbers as a table.
 
     Args:
         title: of the grouping.
         groups: ``{group: {"n", "figures": {name: figure}}}``, in the order to show.
         figures: those of all faces.
+        worst: by figure the worst group: ``{"group", "ratio", "apart"}`` (see :func:`fo_faceanon.evaluation.groups.worst_ratios`).
         drawn: names of figures that get a panel; the others are in the table only.
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group.get("figures", {})))
-    specs = [spec for spec in map(_spec, names) if spec is not None]
-    panels = [_panel(spec, figures.get(spec.name), groups) for spec in specs if spec.name in drawn and _comparable(spec, groups)]
+    specs = [spec for spec in map(spec_of, names) if spec is not None]
+    panels = [
+        _panel(spec, figures.get(spec.name) or {}, groups, worst.get(spec.name))
+        for spec in specs
+        if spec.name in drawn and _comparable(spec, groups)
+    ]
     sizes = ", ".join(f"{name} {count(group.get('n'), 'face')}" for name, group in groups.items())
-    table = el("details", el("summary", "All numbers"), scrolling(_table(specs, groups, figures, title), f"{title}: all numbers"))
+    table = el("details", el("summary", "All numbers"), scrolling(_table(specs, groups, figures, worst, title), f"{title}: all numbers"))
     shown = (
         el("div", panels, cls="grid")
         if panels
@@ -72,9 +45,9 @@ def _comparable(spec: FigureSpec, groups: dict[str, Any]) -> bool:
     return sum(value_of(group.get("figures", {}).get(spec.name)) is not None for group in groups.values()) > 1
 
 
-def _panel(spec: FigureSpec, overall: dict[str, Any] | None, groups: dict[str, Any]) -> Html:
+def _panel(spec: FigureSpec, overall: dict[str, Any], groups: dict[str, Any], worst: dict[str, Any] | None) -> Html:
     rows = {name: group.get("figures", {}).get(spec.name) or {} for name, group in groups.items()}
-    low, high = _range([*rows.values(), overall or {}], spec.unit)
+    low, high = _range([*rows.values(), overall], spec.unit)
     x, height = scale(low, high, _LEFT, _RIGHT), _TOP + _ROW * len(rows) + _AXIS
     mean = value_of(overall)
     base = height - _AXIS
@@ -87,7 +60,7 @@ def _panel(spec: FigureSpec, overall: dict[str, Any] | None, groups: dict[str, A
     says = f"{spec.label} by group. " + "; ".join(f"{name}: {number(value_of(f), spec.unit)}" for name, f in rows.items())
     picture = chart(_WIDTH, height, says, reference, line(_LEFT, base, _RIGHT, base, "axis"), marks, drawn)
     return el(
-        "figure", el("figcaption", el("strong", spec.label), el("span", _caption(spec, mean, groups), cls="soft")), picture, cls="panel"
+        "figure", el("figcaption", el("strong", spec.label), el("span", _caption(spec, mean, worst), cls="soft")), picture, cls="panel"
     )
 
 
@@ -115,15 +88,14 @@ def _range(figures: list[dict[str, Any]], unit: str) -> tuple[float, float]:
     return low, min(top, max(high, 100.0)) if unit == "%" else top
 
 
-def _caption(spec: FigureSpec, mean: float | None, groups: dict[str, Any]) -> str:
-    worst = worst_group(spec, mean, groups)
+def _caption(spec: FigureSpec, mean: float | None, worst: dict[str, Any] | None) -> str:
     everyone = f"line: all faces, {number(mean, spec.unit)}; " if mean is not None else ""
-    if worst is None or worst.ratio <= 1:
+    if worst is None or worst["ratio"] <= 1:
         return everyone + direction(spec)
-    return f"{everyone}{direction(spec)}; worst: {worst.name}, {worst.ratio:.2f} times as bad"
+    return f"{everyone}{direction(spec)}; worst: {worst['group']}, {worst['ratio']:.2f} times as bad"
 
 
-def _table(specs: list[FigureSpec], groups: dict[str, Any], figures: dict[str, Any], title: str) -> Html:
+def _table(specs: list[FigureSpec], groups: dict[str, Any], figures: dict[str, Any], worst: dict[str, Any], title: str) -> Html:
     head = el(
         "tr",
         el("th", "Figure", scope="col"),
@@ -133,9 +105,8 @@ def _table(specs: list[FigureSpec], groups: dict[str, Any], figures: dict[str, A
     rows = []
     for spec in specs:
         overall = value_of(figures.get(spec.name))
-        worst = worst_group(spec, overall, groups)
         cells = [_cell(spec, group.get("figures", {}).get(spec.name) or {}) for group in groups.values()]
-        ratio = el("td", f"{worst.ratio:.2f}" if worst else NOTHING, cls="num")
+        ratio = el("td", f"{worst[spec.name]['ratio']:.2f}" if spec.name in worst else NOTHING, cls="num")
         rows.append(el("tr", el("th", spec.label, scope="row"), cells, el("td", number(overall, spec.unit), cls="num"), ratio))
     return el("table", el("caption", title, cls="hidden"), el("thead", head), el("tbody", rows), cls="plain")
 
@@ -153,10 +124,3 @@ def _tick(spec: FigureSpec, value: float) -> str:
 
 def _shortened(name: str, length: int = 16) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def _spec(name: str) -> FigureSpec | None:
-    try:
-        return figure_spec(name)
-    except KeyError:
-        return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fo_faceanon.evaluation.figures import figure_spec
 from fo_faceanon.evaluation.report.html import Html, el
 from fo_faceanon.evaluation.report.svg import chart, line, scale, text, ticks
-from fo_faceanon.evaluation.report.values import count, number
+from fo_faceanon.evaluation.report.values import count, label_of, number
 
 _WIDTH, _HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 332, 22, 160
@@ -25,12 +24,12 @@ def histogram(name: str, distribution: dict[str, Any]) -> Html:
     x, y = scale(edges[0], edges[-1], _LEFT, _RIGHT), scale(0.0, top, _BOTTOM, _TOP)
     drawn = [_series(key, edges, shares[key], x, y) for key in SERIES if key in shares]
     limit = _limit(distribution.get("threshold"), edges, x)
-    says = f"{_title(name)}. " + " ".join(_says(key, edges, counts[key]) for key in reversed(SERIES) if key in shares)
+    says = f"{label_of(name)}. " + " ".join(_says(key, edges, counts[key]) for key in reversed(SERIES) if key in shares)
     picture = chart(_WIDTH, _HEIGHT, says, drawn, limit, _axis(edges, x), text(_LEFT, 12, f"up to {100 * top:.0f} % per bin", "tick"))
     sizes = ", ".join(
         f"{SERIES[key]}: {count(sum(counts[key]), 'pair' if key == 'impostors' else 'face')}" for key in reversed(SERIES) if key in shares
     )
-    return el("figure", el("figcaption", el("strong", _title(name)), el("span", sizes, cls="soft")), picture, cls="panel")
+    return el("figure", el("figcaption", el("strong", label_of(name)), el("span", sizes, cls="soft")), picture, cls="panel")
 
 
 def histogram_legend() -> Html:
@@ -86,10 +85,3 @@ def _says(key: str, edges: list[float], counts: list[float]) -> str:
         if seen >= half:
             return f"{SERIES[key]}: half lie below {number(right)}, {count(sum(counts), 'value')}." if number_in else f"below {left}."
     return ""
-
-
-def _title(name: str) -> str:
-    try:
-        return figure_spec(name).label
-    except KeyError:
-        return name

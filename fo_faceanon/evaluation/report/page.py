@@ -76,7 +76,7 @@ def _sections(evaluation: dict[str, Any], pictures: list[PicturePair], attack: d
         ("overview", "At a glance", _radar(evaluation.get("radar") or {})),
         ("figures", "All figures", _figures(figures)),
         ("distributions", "Distributions", _distributions(evaluation.get("distributions") or {})),
-        ("groups", "By group", _groups(evaluation.get("groups") or {}, figures)),
+        ("groups", "By group", _groups(evaluation)),
         ("emotions", "Emotions", emotion_section(evaluation["emotion"]) if evaluation.get("emotion") else None),
         ("worst", "Faces to look at", worst_section(evaluation["worst"], pictures) if evaluation.get("worst") else None),
         ("problems", "Problems", _problems(evaluation)),
@@ -121,7 +121,8 @@ def _distributions(distributions: dict[str, Any]) -> Html | None:
     return join([histogram_legend(), el("div", [histogram(name, entry) for name, entry in distributions.items()], cls="grid")])
 
 
-def _groups(groups: dict[str, Any], figures: dict[str, Any]) -> Html | None:
+def _groups(evaluation: dict[str, Any]) -> Html | None:
+    groups, figures, worst = (evaluation.get(key) or {} for key in ("groups", "figures", "worst_ratio"))
     if not groups:
         return None
     note = (
@@ -129,7 +130,9 @@ def _groups(groups: dict[str, Any], figures: dict[str, Any]) -> Html | None:
         "value of all faces. Of the recognisers, the worst judge is drawn; the tables hold all."
     )
     drawn = _drawn(figures)
-    sections = [grouping_section(name.replace("_", " ").capitalize(), entry, figures, drawn) for name, entry in groups.items()]
+    sections = [
+        grouping_section(name.replace("_", " ").capitalize(), entry, figures, worst.get(name, {}), drawn) for name, entry in groups.items()
+    ]
     return join([el("p", note, cls="soft"), sections])
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fo_faceanon.evaluation.figures import DIMENSIONS, figure_spec
+from fo_faceanon.evaluation.figures import DIMENSIONS
 from fo_faceanon.evaluation.report.html import Html, el
 from fo_faceanon.evaluation.report.svg import chart, line, polygon, text
-from fo_faceanon.evaluation.report.values import NOTHING
+from fo_faceanon.evaluation.report.values import NOTHING, label_of
 
 _WIDTH, _HEIGHT, _RADIUS = 420, 330, 112
 _CENTRE = (_WIDTH / 2, _HEIGHT / 2)
@@ -35,7 +35,7 @@ def radar_table(radar: dict[str, dict[str, Any]]) -> Html:
     """The same as a table: score, and the figures that went into it."""
     rows = []
     for name, entry in radar.items():
-        made_of = ", ".join(_figure_label(key) for key in entry.get("from", ()))
+        made_of = ", ".join(label_of(key) for key in entry.get("from", ()))
         rows.append(
             el("tr", el("th", name, scope="row"), el("td", _score(entry.get("score")), cls="num"), el("td", made_of or NOTHING, cls="soft"))
         )
@@ -57,10 +57,3 @@ def _label(name: str, score: float | None, angle: float) -> Html:
 
 def _score(score: float | None) -> str:
     return "not measured" if score is None else f"{score:.2f}"
-
-
-def _figure_label(name: str) -> str:
-    try:
-        return figure_spec(name).label
-    except KeyError:
-        return name

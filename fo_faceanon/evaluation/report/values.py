@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fo_faceanon.evaluation.figures import FigureSpec
+from fo_faceanon.evaluation.figures import FigureSpec, figure_spec
 
 #: Shown where there is nothing to show; never a zero.
 NOTHING = "\N{EN DASH}"
@@ -44,6 +44,20 @@ def value_of(figure: dict[str, Any] | None) -> float | None:
     """The value of a figure of an evaluation; None where it was withheld or is not there."""
     value = figure.get("value") if figure else None
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def spec_of(name: str) -> FigureSpec | None:
+    """The figure of that name; None where another version measured it."""
+    try:
+        return figure_spec(name)
+    except KeyError:
+        return None
+
+
+def label_of(name: str) -> str:
+    """What a figure is called."""
+    spec = spec_of(name)
+    return name if spec is None else spec.label
 
 
 def direction(spec: FigureSpec) -> str:

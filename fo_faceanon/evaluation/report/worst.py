@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from fo_faceanon.errors import InputError
-from fo_faceanon.evaluation.figures import FigureSpec, figure_spec
+from fo_faceanon.evaluation.figures import FigureSpec
 from fo_faceanon.evaluation.report.html import Html, el, scrolling
 from fo_faceanon.evaluation.report.tables import worst_table
-from fo_faceanon.evaluation.report.values import count, number
+from fo_faceanon.evaluation.report.values import count, number, spec_of
 from fo_faceanon.images import decode_image, encode_image
 
 #: Longer side of an embedded picture, in pixels, and its JPEG quality.
@@ -61,7 +61,7 @@ def worst_section(worst: dict[str, list[dict[str, Any]]], pictures: Iterable[Pic
     shown = list(pictures)
     parts = []
     for figure, entries in worst.items():
-        spec = _spec(figure)
+        spec = spec_of(figure)
         if spec is None or not entries:
             continue
         own = [pair for pair in shown if pair.figure == figure]
@@ -111,10 +111,3 @@ def _around(picture: np.ndarray, box: Any) -> np.ndarray:
     left, top = max(round((x0 + x1) / 2 - half), 0), max(round((y0 + y1) / 2 - half), 0)
     cut = picture[top : round((y0 + y1) / 2 + half), left : round((x0 + x1) / 2 + half)]
     return cut if cut.size else picture
-
-
-def _spec(name: str) -> FigureSpec | None:
-    try:
-        return figure_spec(name)
-    except KeyError:
-        return None
