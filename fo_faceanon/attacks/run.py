@@ -211,8 +211,9 @@ class _Attack:
                 self.outcomes += [outcome for outcome in clear if outcome.attack == n.ACROSS]
                 self.outcomes += o.at_thresholds_here(self.gallery, self.judged.after, n.ANONYMIZED)
                 self.outcomes += o.as_impostors(self.gallery, self.judged.after)
-                self.outcomes += o.among_themselves(self.gallery, self.judged.after, everyone, n.ANONYMIZED)
-                self.linked[n.ANONYMIZED] = linked_photos(self.judged.after, self.gallery.people)
+                some = {name: vectors[self.rows] for name, vectors in self.judged.after.items()}  # the gallery that the fill has, too
+                self.outcomes += o.among_themselves(self.gallery, some, self.rows, n.ANONYMIZED)
+                self.linked[n.ANONYMIZED] = linked_photos(some, [self.gallery.people[i] for i in self.rows])
 
     def controls(self) -> None:
         """The solid fill, the light alone and the shape alone."""
@@ -323,8 +324,17 @@ class _Attack:
             counts |= {"people": len(set(people)), "people_with_several": several, "gallery": len(self.gallery.more_people)}
         calibrations = {name: [self.gallery.own[name], *self.gallery.here.get(name, [])] for name in self.names}
         verdict = decide(self.outcomes, len(judged), unchanged)
-        more = [self.linked, self.restoration, calibrations, counts, self.problems, self.withheld, self.seconds]
-        return AttackReport(verdict, self.outcomes, *more)  # type: ignore[arg-type]
+        return AttackReport(
+            verdict=verdict,
+            outcomes=self.outcomes,
+            linked=self.linked,
+            restoration=self.restoration,
+            calibrations=calibrations,
+            counts=counts,
+            problems=self.problems,
+            withheld=self.withheld,
+            seconds=self.seconds,
+        )
 
 
 def _aligned(other: JudgedFaces, judged: JudgedFaces, rows: np.ndarray) -> dict[str, np.ndarray]:
