@@ -61,7 +61,7 @@ class AnonymizeFaces(foo.Operator):
         )
         if not ctx.delegated:
             yield ctx.ops.reload_dataset()
-            yield ctx.ops.show_output(self.resolve_output(ctx), _results(report))
+            yield _forms.show_output(ctx, self.resolve_output(ctx), _results(report))
 
     def resolve_output(self, ctx):
         outputs = types.Object()

@@ -72,7 +72,8 @@ def selected_faces(ctx, field):
 
 
 def selection(ctx, field):
-    """The samples that a person means: those of the selected labels of a field, else the selected ones; None where nothing is."""
+    """The samples that a person means: those of the selected labels of a field, else the selected ones, else the one that is open; None
+    where there is none."""
     samples, _ = selected_faces(ctx, field)
-    chosen = samples or list(ctx.selected or ())
+    chosen = samples or list(ctx.selected or ()) or ([ctx.current_sample] if ctx.current_sample else [])
     return ctx.dataset.select(chosen) if chosen and ctx.dataset is not None else None

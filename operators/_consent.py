@@ -100,7 +100,7 @@ def _settings(ctx):
 
 def _counted(operator, ctx, report):
     verb = "would stay" if report.dry_run else "may stay"
-    words = f"{report.consenting} of {report.labels} faces {verb} as they are"
+    words = f"{report.consenting} of {_forms.count(report.labels, 'face')} {verb} recognisable"
     counts = {"newly granted": report.granted, "withdrawn": report.withdrawn, "samples stale now": report.stale}
     counts["entries of the list that mean no label"] = len(report.not_found)
     after = f"{report.warning}\n\n" + (f"Not found: {', '.join(report.not_found[:20])}" if report.not_found else "")

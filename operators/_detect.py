@@ -93,8 +93,8 @@ class FindMissedFaces(foo.Operator):
         inputs = types.Object()
         if _checks.ready(ctx, inputs, anonymized=True):
             words = (
-                f"{len(ctx.target_view())} samples. Where something may be a face, the sample waits for a look before it can be exported; "
-                "most of these places are none. Finding nothing proves nothing."
+                f"Looks at {_forms.count(len(ctx.target_view()), 'sample')} again. Where something may be a face, the sample waits for a "
+                "look before it can be exported; most of these places are none. Finding nothing proves nothing."
             )
             inputs.view("what", types.Notice(label=words))
             _device_input(inputs)
@@ -130,19 +130,19 @@ def _config(**more):
 def _detect_inputs(ctx, inputs):
     from fo_faceanon.detection import list_detectors
     from fo_faceanon.errors import HostError
-    from fo_faceanon.host.detect import check_field
+    from fo_faceanon.host.fields import check_label_field
 
     there = [info for info in list_detectors() if info.available]
     if not there:
         _forms.refuse(inputs, "no_detector", "No detector's weights are here: run fo-faceanon doctor where FiftyOne runs")
         return
-    inputs.view("what", types.Notice(label=f"{len(ctx.target_view())} samples are looked at; no picture is changed"))
+    inputs.view("what", types.Notice(label=f"Looks at {_forms.count(len(ctx.target_view()), 'sample')}; no picture is changed"))
     menu = _forms.choices([info.name for info in there], [f"{info.name}: {info.summary}" for info in there])
     inputs.enum("detector", menu.values(), default=there[0].name, required=True, label="Detector", view=menu)
     explain = "A new field of Detections, or one that an earlier detection made"
     field = inputs.str("field", default="detected_faces", required=True, label="Into field", description=explain)
     try:
-        check_field(ctx.dataset, ctx.params.get("field") or "detected_faces")
+        check_label_field(ctx.dataset, ctx.params.get("field") or "detected_faces")
     except HostError as error:
         field.invalid, field.error_message = True, str(error)
     inputs.int("min_face", default=16, min=8, required=True, label="Smallest face", description="Side in pixels")
@@ -188,7 +188,7 @@ def _counts_output(label):
 def _counted(operator, ctx, report):
     counts = {name: count for name, count in report.to_dict().items() if count}
     values = {"counts": _forms.count_table(counts), "next": "The labels are in the sidebar; filter by them to look."}
-    return f"Done: {report.faces} faces in {report.done} pictures", operator.resolve_output(ctx), values
+    return f"Done: {_forms.count(report.faces, 'face')} in {_forms.count(report.done, 'picture')}", operator.resolve_output(ctx), values
 
 
 def _looked(operator, ctx, report):

@@ -83,6 +83,11 @@ def show_progress(ctx: Any, fraction: float, label: str) -> Any:
     return ctx.ops.set_progress(progress=fraction, label=label)
 
 
+def show_output(ctx: Any, schema: types.Property, values: dict[str, Any]) -> Any:
+    """Results as a message for the App to be yielded; the schema goes as JSON, since FiftyOne would fail to send the object."""
+    return ctx.ops.show_output(schema.to_json(), values)
+
+
 def hidden_list(inputs: types.Object, name: str) -> None:
     """A list of texts that only Python gives: the App has the selection."""
     inputs.list(name, types.String(), required=False, view=types.HiddenView())
@@ -91,11 +96,16 @@ def hidden_list(inputs: types.Object, name: str) -> None:
 def redone(report: Any) -> tuple[str, str]:
     """What a redo came to, and what to do next, in words."""
     done = {status: count for status, count in report.images.items() if status != "unchanged"}
-    words = f"{sum(done.values())} of {sum(report.images.values())} samples made again"
-    after = "Look at them: a new picture needs a new look where it waits for one."
+    words = f"{sum(done.values())} of {count(sum(report.images.values()), 'sample')} made again"
+    after = "Look at what came out: what still needs review is in **Show failures**."
     if report.reasons:
         after += f"\n\nWhat stayed as it was, and remarks:\n\n{count_table(report.reasons)}"
     return words, after
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 sample``, ``2 samples``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def count_table(counts: dict[str, int]) -> str:

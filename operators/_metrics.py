@@ -55,7 +55,7 @@ class ComputeMetrics(foo.Operator):
         yield _forms.show_progress(ctx, 1.0, f"Done: {evaluation['counts']['faces']} faces")
         if not ctx.delegated:
             yield ctx.ops.reload_dataset()
-            yield ctx.ops.show_output(self.resolve_output(ctx), _results(evaluation, ctx.params.get("report")))
+            yield _forms.show_output(ctx, self.resolve_output(ctx), _results(evaluation, ctx.params.get("report")))
 
     def resolve_output(self, ctx):
         outputs = types.Object()

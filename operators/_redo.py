@@ -116,7 +116,9 @@ class CheckStale(foo.Operator):
     def resolve_input(self, ctx):
         inputs = types.Object()
         if _checks.ready(ctx, inputs, anonymized=True):
-            words = f"{len(ctx.target_view())} samples. Files that were not touched are not read, so this is quick; no picture is changed."
+            words = (
+                f"Checks {_forms.count(len(ctx.target_view()), 'sample')}. Files that were not touched are not read; no picture is changed."
+            )
             inputs.view("what", types.Notice(label=words))
         return types.Property(inputs, view=types.View(label="Check what changed"))
 
@@ -155,12 +157,12 @@ def _target(ctx):
 
 def _redo_inputs(ctx, inputs):
     samples, faces = _target(ctx)
-    what = f"{len(faces)} selected faces" if faces else "all faces"
+    what = _forms.count(len(faces), "selected face") if faces else "all faces"
     words = (
-        f"{what} of {len(samples)} samples are made again from the originals; all other faces stay as they are, which is checked. "
-        "A sample for which that fails stays as it was. Dials and detector are those of its run."
+        f"Makes {what} of {_forms.count(len(samples), 'sample')} again, from the originals; all other faces stay as they are, which is "
+        "checked. A sample for which that fails stays as it was. Dials and detector are those of its run."
     )
-    inputs.view("what", types.Notice(label=words[0].upper() + words[1:]))
+    inputs.view("what", types.Notice(label=words))
     menu = _forms.choices(_WAYS, _WAYS.values())
     inputs.enum("way", menu.values(), default="next", required=True, label="How", view=menu)
     _forms.hidden_list(inputs, "faces")
@@ -194,8 +196,9 @@ def _undo_inputs(ctx, inputs):
     samples, _ = _target(ctx)
     pictures = samples.exists(MEDIA).count()
     words = (
-        f"{pictures} anonymized pictures of {len(samples)} samples are deleted, with what was written about them. Originals stay as they "
-        "are. Files that are not byte for byte what a run wrote are left. Faces that you marked as missed stay marked."
+        f"Deletes {_forms.count(pictures, 'anonymized picture')} of {_forms.count(len(samples), 'sample')}, with what was written about "
+        "them. Originals stay as they are. Files that are not byte for byte what a run wrote are left. Faces that you marked as missed "
+        "stay marked."
     )
     inputs.view("what", types.Warning(label=words))
     confirm = inputs.bool("confirm", default=False, required=True, label="Yes, delete these anonymized pictures")
@@ -223,12 +226,12 @@ def _redone(operator, ctx, report):
 
 def _undone(operator, ctx, report):
     counts = {name.replace("_", " "): count for name, count in report.to_dict().items() if count}
-    words = f"{report.undone} of {report.samples} samples are as they were before"
+    words = f"{report.undone} of {_forms.count(report.samples, 'sample')} as before the anonymization"
     return words, operator.resolve_output(ctx), {"done": words, "next": _forms.count_table(counts)}
 
 
 def _refreshed(operator, ctx, report):
-    words = f"{report.stale} of {report.samples} samples are stale now, {report.current} are as they were"
+    words = f"{report.stale} of {_forms.count(report.samples, 'sample')} stale now, {report.current} as they were"
     after = _forms.count_table(report.reasons) if report.reasons else "Nothing changed."
     more = "\n\nRun **Anonymize faces** again: it does the stale ones, and skips the others." if report.stale else ""
     return words, operator.resolve_output(ctx), {"done": words, "next": after + more}

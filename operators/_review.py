@@ -130,9 +130,9 @@ def _explain(ctx, inputs, action):
     elif action == "missed":
         words = _missed_inputs(ctx, inputs, samples)
     else:
-        made = "get another face each" if action == "redo" else "are painted over"
-        faces = f"{_count_faces(samples, faces)} faces in {len(samples)} samples"
-        words = f"{faces} {made}; all others stay as they are. A new picture needs a new look."
+        what = f"{_forms.count(_count_faces(samples, faces), 'face')} in {_forms.count(len(samples), 'sample')}"
+        made = f"Makes {what} again, as others" if action == "redo" else f"Paints over {what}"
+        words = f"{made}; all other faces stay as they are. A new picture needs a new look."
     if words:
         inputs.view("what", types.Notice(label=words))
 
@@ -141,8 +141,8 @@ def _accept_words(samples, total):
     from fo_faceanon.host.views import reviewable
 
     waiting = len(samples.match(reviewable()))
-    other = "" if waiting == total else f" The other {total - waiting} failed, wait for a run, or need no review: they stay as they are."
-    return f"{waiting} of {total} selected samples wait for a look, or had one.{other}"
+    other = "" if waiting == total else " The rest failed, waits for a run, or needs no review, and stays as it is."
+    return f"Of {_forms.count(total, 'selected sample')}, {waiting} can be accepted: they wait for a look, or had one.{other}"
 
 
 def _missed_inputs(ctx, inputs, samples):
@@ -167,7 +167,7 @@ def _missed_inputs(ctx, inputs, samples):
     if not count:
         _forms.refuse(inputs, "no_labels", "These samples have no label in this field")
         return None
-    return f"{count} boxes are marked as faces. Their samples cannot be exported until Anonymize faces has run again."
+    return f"Marks {_forms.count(count, 'face')} for the next run. Their samples cannot be exported until Anonymize faces has run again."
 
 
 def _missed_labels(ctx, field):
@@ -198,10 +198,13 @@ def _decide(ctx, action):
 
 def _outcome(operator, ctx, action, result):
     if action in ("accept", "withdraw"):
-        words = f"{result} samples {'accepted' if action == 'accept' else 'taken back'}"
+        words = f"{_forms.count(result, 'sample')} {'accepted' if action == 'accept' else 'taken back'}"
         after = "Failed samples cannot be accepted." if action == "accept" else "They wait for a look again."
     elif action == "missed":
-        words, after = f"{result} faces marked", "Run **Anonymize faces** again: it does these samples, and skips the others."
+        words, after = (
+            f"{_forms.count(result, 'face')} marked",
+            "Run **Anonymize faces** again: it does these samples, and skips the others.",
+        )
     else:
         words, after = _forms.redone(result)
     return words, operator.resolve_output(ctx), {"done": words, "next": after}

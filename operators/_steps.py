@@ -31,7 +31,7 @@ def run(ctx, steps, noun, finish):
     yield _forms.show_progress(ctx, 1.0, words)
     if not ctx.delegated:
         yield ctx.ops.reload_dataset()
-        yield ctx.ops.show_output(schema, values)
+        yield _forms.show_output(ctx, schema, values)
 
 
 def at_once(function):

@@ -9,7 +9,6 @@ import fiftyone as fo
 from fiftyone import ViewField as F
 from fiftyone.core.expressions import ViewExpression
 
-from fo_faceanon.detection import same_face
 from fo_faceanon.host import fields
 from fo_faceanon.host.session import stream_values
 from fo_faceanon.records import ImageRecord
@@ -47,6 +46,8 @@ def open_candidates(dataset: fo.Dataset) -> dict[str, list[fo.Detection]]:
 
 def uncovered(candidates: Sequence[fo.Detection], boxes: Sequence[tuple[float, float, float, float]]) -> list[fo.Detection]:
     """The candidates that are none of the faces, whose boxes are ``(x0, y0, x1, y1)`` relative to the picture."""
+    from fo_faceanon.detection import same_face  # needs torch, which a form of the App can do without
+
     return [label for label in candidates if not any(same_face(corners(label.bounding_box), box) for box in boxes)]
 
 

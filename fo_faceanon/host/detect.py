@@ -12,7 +12,7 @@ from fiftyone.core.collections import SampleCollection
 
 from fo_faceanon.detection import create_detector
 from fo_faceanon.devices import resolve_device
-from fo_faceanon.errors import HostError, InputError
+from fo_faceanon.errors import InputError
 from fo_faceanon.faces import Face
 from fo_faceanon.host import fields
 from fo_faceanon.host.face_models import FaceEmotion, Parameters, face_label, own_faces
@@ -83,7 +83,7 @@ def detect_steps(
     """
     samples = require_images(samples)
     dataset, ids = root_dataset(samples), sample_ids(samples)
-    check_field(dataset, field)
+    fields.check_label_field(dataset, field)
     detect = create_detector(detector, resolve_device(device), min_face, threshold)
     report = LabelReport(samples=len(ids))
     with database_errors():
@@ -102,15 +102,6 @@ def detect_steps(
             report.faces += sum(len(faces) for faces in found.values())
             yield report.skipped + report.done + report.unreadable, len(ids)
     return report
-
-
-def check_field(dataset: fo.Dataset, field: str) -> None:
-    """Raises HostError where detections may not go into a field of that name."""
-    reserved = (fields.FACES, fields.LANDMARKS, fields.STATUS, fields.MEDIA)
-    if field in reserved or not field.isidentifier():
-        raise HostError(f"detections need a field of their own, whose name is a word, but got '{field}'; for example 'detected_faces'")
-    if dataset.has_field(field) and not fields.is_ours(dataset, field):
-        raise HostError(f"the dataset '{dataset.name}' already has a field '{field}' that is not ours: choose another name")
 
 
 def predict_emotions(samples: SampleCollection | str, faces_field: str = fields.FACES, **settings: Any) -> LabelReport:

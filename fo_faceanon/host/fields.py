@@ -101,6 +101,14 @@ def declare_label_field(dataset: fo.Dataset, name: str, kind: type) -> None:
         field.save()
 
 
+def check_label_field(dataset: fo.Dataset, name: str) -> None:
+    """Raises HostError where labels that are no run's may not go into a field of that name."""
+    if name in (STATUS, MEDIA, FACES, LANDMARKS) or not name.isidentifier():
+        raise HostError(f"detections need a field of their own, whose name is a word, but got '{name}'; for example 'detected_faces'")
+    if dataset.has_field(name) and not is_ours(dataset, name):
+        raise HostError(f"the dataset '{dataset.name}' already has a field '{name}' that is not ours: choose another name")
+
+
 def is_ours(dataset: fo.Dataset, name: str) -> bool:
     """True where the field exists and was made by :func:`declare_fields`."""
     field = dataset.get_field(name)

@@ -19,7 +19,11 @@ from fo_faceanon.errors import ExportError
 from fo_faceanon.host import export as export_module
 from fo_faceanon.host.audit import Secrets, audit
 from fo_faceanon.host.export import DATASET_TYPES, export_safe_split
+from fo_faceanon.host.missed import hold
+from fo_faceanon.host.redo import reanonymize
+from fo_faceanon.host.review import mark_missed, undo
 from fo_faceanon.host.runner import anonymize
+from fo_faceanon.host.stale import refresh
 from fo_faceanon.host.views import mark_reviewed
 from fo_faceanon.images import metadata_residue
 
@@ -290,3 +294,40 @@ def test_consent_withdrawn_after_the_run_withholds(tmp_path: Path) -> None:
     assert export_safe_split(dataset, tmp_path / "split", dry_run=True).exported == 2
     dataset.delete_runs()
     assert export_safe_split(dataset, tmp_path / "split", dry_run=True).exported == 0
+
+
+def exported_pixels(folder: Path) -> list[np.ndarray]:
+    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.rglob("*")) if path.suffix in (".png", ".jpg")]
+
+
+def test_what_review_took_back_never_leaves(tmp_path: Path) -> None:
+    """A face that is marked as missed, a candidate, a changed original, an undone sample: each holds its picture back."""
+    dataset = make_dataset(tmp_path / "in", ["face"] * 6)
+    anonymize(dataset, **FAST)
+    ids, originals = dataset.values(["id", "filepath"])
+    mark_missed(dataset, {ids[0]: [[0.75, 0.1, 0.2, 0.3]]})
+    hold(dataset, [ids[1]])
+    picture(40).save(originals[2])
+    refresh(dataset)
+    undo(dataset.select([ids[3]]))
+    dataset.set_values("faces.detections.bounding_box", {ids[4]: [[0.3, 0.3, 0.2, 0.2]]}, key_field="id")
+    report = export_safe_split(dataset, tmp_path / "out", "ImageDirectory")
+    assert report.exported == 1 and sum(report.withheld.values()) == 5
+    (left,) = exported_pixels(tmp_path / "out")
+    assert np.array_equal(left, np.asarray(Image.open(dataset[ids[5]].anonymized_filepath)))
+    assert mark_reviewed(dataset) == 1  # of all of them, only the one that waits for a look can be released
+
+
+def test_a_redone_picture_leaves_in_place_of_the_old_one(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / f"{SECRET}-in", ["face", "face"])
+    anonymize(dataset, **FAST)
+    old = np.asarray(Image.open(dataset.first().anonymized_filepath))
+    reanonymize(dataset.limit(1), method="blur", factory=FAST["factory"], workers=1, progress=False)
+    reanonymize(dataset.limit(1), seed=77, factory=FAST["factory"], workers=1, progress=False)
+    new = np.asarray(Image.open(dataset.first().anonymized_filepath))
+    assert not np.array_equal(old, new)
+    export_safe_split(dataset, tmp_path / "out", label_fields="faces", attributes=["action", "asked_seed"])
+    pictures = exported_pixels(tmp_path / "out")
+    assert len(pictures) == 2 and any(np.array_equal(each, new) for each in pictures)
+    assert not any(np.array_equal(each, old) for each in pictures)
+    assert not any(SECRET.encode() in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())

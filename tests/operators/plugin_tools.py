@@ -51,8 +51,10 @@ def words(properties: dict[str, Any]) -> str:
 
 
 def run(dataset: fo.Dataset, name: str, params: dict[str, Any], **more: Any) -> list[Any]:
-    """The messages that an immediate execution sends to the App."""
-    return [message for message in foo.get_operator(uri(name)).execute(context(dataset, name, params, **more)) if message is not None]
+    """The messages that an immediate execution sends to the App; each can be sent."""
+    messages = [message for message in foo.get_operator(uri(name)).execute(context(dataset, name, params, **more)) if message is not None]
+    assert all(message.to_json_line() for message in messages)
+    return messages
 
 
 def shown(messages: list[Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class FakeEmotion:
 
 
 def test_detect_faces(dataset: fo.Dataset) -> None:
-    assert "3 samples are looked at; no picture is changed" in words(form(dataset, "detect_faces"))
+    assert "Looks at 3 samples; no picture is changed" in words(form(dataset, "detect_faces"))
     params = {"field": "found", "detector": "union", "min_face": 16, "device": "cpu", "overwrite": False}
     values = shown(run(dataset, "detect_faces", params))
     assert "| unreadable | 1 |" in values["counts"] and "| faces | 1 |" in values["counts"]
@@ -81,7 +81,7 @@ def test_import_consent_counts_first(dataset: fo.Dataset, tmp_path: Path) -> Non
     assert "recognisable" in opened["warning"].view.label and opened["person_field"].type.values == ["label", "person"]
     params = {"faces_field": "people", "list": "people", "people": "a; z;", "person_field": "person", "consent_field": "consent"}
     values = shown(run(dataset, "import_consent", {**params, "dry_run": True}))
-    assert values["done"] == "1 of 3 faces would stay as they are" and "Not found: z" in values["next"]
+    assert values["done"] == "1 of 3 faces would stay recognisable" and "Not found: z" in values["next"]
     assert not dataset.has_field("people.detections.consent")
     values = shown(run(dataset, "import_consent", {**params, "dry_run": False}))
     assert "may stay" in values["done"] and dataset.values("people.detections.consent") == [[True], [False], [False]]

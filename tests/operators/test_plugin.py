@@ -62,6 +62,7 @@ def test_immediate_run_reports_progress(dataset: fo.Dataset) -> None:
     operator = foo.get_operator(uri("anonymize_faces"))
     params = {"method": "mask", "identity_mode": "fresh", "seed": 0, "overwrite": False}
     messages = [m for m in operator.execute(context(dataset, "anonymize_faces", params)) if m is not None]
+    assert all(message.to_json_line() for message in messages)
     kinds = [m.body.operator_uri.rsplit("/", 1)[-1] for m in messages]
     assert kinds[-2:] == ["reload_dataset", "show_output"] and set(kinds[:-2]) == {"set_progress"}
     assert messages[-3].body.params == {"label": "Done: 2 ok, 1 no_faces, 1 failed", "progress": 1.0}

@@ -50,11 +50,11 @@ def grey(dataset: fo.Dataset, position: int) -> int:
 
 def test_accept_and_withdraw(dataset: fo.Dataset) -> None:
     chosen = select(dataset, 2, 3)
-    assert "1 of 2 selected samples wait for a look" in words(form(dataset, "review_faces", **chosen))
+    assert "Of 2 selected samples, 1 can be accepted" in words(form(dataset, "review_faces", **chosen))
     messages = run(dataset, "review_faces", {"action": "accept"}, **chosen)
     assert [m.body.operator_uri.rsplit("/", 1)[-1] for m in messages] == ["set_progress", "reload_dataset", "show_output"]
-    assert shown(messages)["done"] == "1 samples accepted" and len(ready(dataset)) == 3
-    run(dataset, "review_faces", {"action": "withdraw"}, **chosen)
+    assert shown(messages)["done"] == "1 sample accepted" and len(ready(dataset)) == 3
+    run(dataset, "review_faces", {"action": "withdraw"}, current_sample=chosen["selected"][0])  # the one that is open
     assert len(ready(dataset)) == 2
     foo.get_operator(uri("review_faces"))(dataset)
     assert len(ready(dataset)) == 3
@@ -62,20 +62,20 @@ def test_accept_and_withdraw(dataset: fo.Dataset) -> None:
 
 def test_redo_and_fill_of_the_selection_only(dataset: fo.Dataset) -> None:
     chosen = select(dataset, 0)
-    assert "1 faces in 1 samples get another face" in words(form(dataset, "review_faces", {"action": "redo"}, **chosen))
+    assert "Makes 1 face in 1 sample again" in words(form(dataset, "review_faces", {"action": "redo"}, **chosen))
     run(dataset, "review_faces", {"action": "redo"}, **chosen)
     assert (grey(dataset, 0), grey(dataset, 1)) == (11, 10)
     foo.get_operator(uri("review_faces"))(dataset.limit(1), action="fill")
     assert dataset.first().faces.detections[0].method == "mask" and dataset.first().faces.detections[0]["asked_method"] == "mask"
     label = {"field": "faces", "sample_id": dataset.values("id")[1], "label_id": dataset.values("faces.detections.id")[1][0]}
-    assert "1 faces in 1 samples" in words(form(dataset, "review_faces", {"action": "redo"}, **chosen, selected_labels=[label]))
+    assert "1 face in 1 sample" in words(form(dataset, "review_faces", {"action": "redo"}, **chosen, selected_labels=[label]))
     run(dataset, "review_faces", {"action": "redo"}, **chosen, selected_labels=[label])
     assert grey(dataset, 1) == 11
 
 
 def test_reanonymize_in_every_way(dataset: fo.Dataset) -> None:
     chosen = select(dataset, 0)
-    assert "all faces of 1 samples" in words(form(dataset, "reanonymize", **chosen)).lower()
+    assert "Makes all faces of 1 sample again" in words(form(dataset, "reanonymize", **chosen))
     assert "seed" in form(dataset, "reanonymize", {"way": "seed"}, **chosen)
     assert "blur" in form(dataset, "reanonymize", {"way": "method"}, **chosen)["method"].type.values
     for params, expected in (({"way": "next"}, 11), ({"way": "seed", "seed": 60}, 70), ({"way": "method", "method": "blur"}, 70)):
@@ -95,9 +95,9 @@ def test_missed_faces_from_the_app(dataset: fo.Dataset) -> None:
     boxes = [fo.Detections(detections=[fo.Detection(label="x", bounding_box=[0.75, 0.1, 0.2, 0.3])]) for _ in range(4)]
     dataset.set_values("drawn", boxes)
     params = {"action": "missed", "field": "drawn"}
-    assert "2 boxes are marked" in words(form(dataset, "review_faces", params, **chosen))
+    assert "Marks 2 faces" in words(form(dataset, "review_faces", params, **chosen))
     label = {"field": "drawn", "sample_id": dataset.first().id, "label_id": boxes[0].detections[0].id}
-    assert "1 boxes are marked" in words(form(dataset, "review_faces", params, **chosen, selected_labels=[label]))
+    assert "Marks 1 face " in words(form(dataset, "review_faces", params, **chosen, selected_labels=[label]))
     run(dataset, "review_faces", params, **chosen, selected_labels=[label])
     assert dataset.values("faceanon.status") == ["pending", "ok", "no_faces", "failed"]
     foo.get_operator(uri("review_faces"))(dataset[1:2], action="missed", field="drawn")
@@ -110,12 +110,12 @@ def test_undo_asks_first(dataset: fo.Dataset) -> None:
     chosen = select(dataset, 0, 3)
     files = dataset.values("anonymized_filepath")
     opened = form(dataset, "undo", **chosen)
-    assert "1 anonymized pictures of 2 samples are deleted" in words(opened) and errors(opened) == ["Tick this to go on"]
+    assert "Deletes 1 anonymized picture of 2 samples" in words(opened) and errors(opened) == ["Tick this to go on"]
     with pytest.raises(Exception, match=r"Tick this|nothing was undone"):
         foo.get_operator(uri("undo"))(dataset)
     assert all(Path(path).exists() for path in files[:3])
     messages = run(dataset, "undo", {"confirm": True}, **chosen)
-    assert "2 of 2 samples" in shown(messages)["done"] and not Path(files[0]).exists()
+    assert "2 of 2 samples as before" in shown(messages)["done"] and not Path(files[0]).exists()
     assert dataset.values("faceanon.status") == [None, "ok", "no_faces", None]
     foo.get_operator(uri("undo"))(dataset, confirm=True)
     assert dataset.values("anonymized_filepath") == [None] * 4
@@ -128,7 +128,7 @@ def test_second_look_and_what_changed(dataset: fo.Dataset, monkeypatch: pytest.M
     assert "| looked | 3 |" in values["counts"]
     Path(dataset.first().filepath).unlink()
     values = shown(run(dataset, "check_stale", {}))
-    assert values["done"] == "1 of 4 samples are stale now, 2 are as they were" and "Anonymize faces" in values["next"]
+    assert values["done"] == "1 of 4 samples stale now, 2 as they were" and "Anonymize faces" in values["next"]
     foo.get_operator(uri("check_stale"))(dataset)
     assert dataset.values("faceanon.status") == ["stale", "ok", "no_faces", "failed"]
 
