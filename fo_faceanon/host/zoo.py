@@ -29,7 +29,9 @@ MODELS = {
     "faceanon/face-embedding": _Entry(
         FaceEmbedding, (*_FINDING, "recogniser"), ("mtcnn", "dlib-landmarks", "landmarks68", "dlib-recognition")
     ),
-    "faceanon/face-emotion": _Entry(FaceEmotion, (*_FINDING, "faces_field", "per_face"), ("mtcnn", "dlib-landmarks", "landmarks68")),
+    "faceanon/face-emotion": _Entry(
+        FaceEmotion, (*_FINDING, "faces_field", "per_face"), ("mtcnn", "dlib-landmarks", "landmarks68", "emotion")
+    ),
 }
 
 
