@@ -1,15 +1,15 @@
 """Inversion: a network learns to restore originals from anonymized faces of other people; what it restores is then recognised.
 
 After "Fantômas" (arXiv 2210.10651) and "Revelio" (arXiv 2506.12344). Two steps, both fitted on pairs of other people: the linear filter
-that restores best in the mean (Wiener), which undoes blur and brightness in closed form, and a small U-Net (Ronneberger et al. 2015)
-that corrects what it leaves, by L1.
+that restores best in the mean (Wiener), which undoes blur and brightness in closed form, applied where in the aligned frame it helps, and
+a small U-Net (Ronneberger et al. 2015) that corrects what it leaves, by L1.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +60,28 @@ def _block(inside: int, outside: int) -> nn.Sequential:
 
 
 @dataclass(slots=True)
-class Inversion:
-    """A fitted restoration. ``steps`` of training were done in ``seconds``."""
+class Filter:
+    """The linear part: mean colours before and after, a frequency response ``3 x H x W'``, and where it is applied, ``1 x S x S``."""
 
     means: tuple[Tensor, Tensor]
     response: Tensor
+    share: Tensor
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """``B x 3 x S x S`` in ``[0, 1]`` to the same, filtered."""
+        return frames + self.share * (self._everywhere(frames) - frames)
+
+    def _everywhere(self, frames: Tensor) -> Tensor:
+        padded = _padded(frames - self.means[0])
+        result = torch.fft.irfft2(torch.fft.rfft2(padded, norm="ortho") * self.response, s=padded.shape[-2:], norm="ortho")
+        return result[..., _PAD:-_PAD, _PAD:-_PAD] + self.means[1]
+
+
+@dataclass(slots=True)
+class Inversion:
+    """A fitted restoration. ``steps`` of training were done in ``seconds``."""
+
+    linear: Filter
     network: UNet
     steps: int
     seconds: float
@@ -72,11 +89,11 @@ class Inversion:
     @torch.inference_mode()
     def restore(self, frames: np.ndarray) -> np.ndarray:
         """``N x 3 x S x S`` uint8 anonymized to ``N x 3 x S x S`` uint8 restored."""
-        device = self.response.device
+        device = self.linear.response.device
         restored = np.empty_like(frames)
         for start in range(0, len(frames), 32):
             some = _as_float(frames[start : start + 32], device)
-            linear = _filtered(some, self.means, self.response)
+            linear = self.linear(some)
             result = linear + self.network(torch.cat([some, linear], 1))
             restored[start : start + 32] = (result.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         return restored
@@ -100,8 +117,8 @@ def train_inversion(
         torch.manual_seed(seed)
         network = UNet(_WIDTH[kind])
     network = network.to(device).to(memory_format=torch.channels_last)  # a third faster on a CPU
-    means, response = _fit_filter(anonymized, original, device)
-    filtered = torch.cat([_filtered(_as_float(some[None], device), means, response).half() for some in anonymized])
+    linear_part = fit_filter(anonymized, original, device)
+    filtered = torch.cat([linear_part(_as_float(some[None], device)).half() for some in anonymized])
     optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=1e-4)
     start, most, done = time.monotonic(), steps if steps is not None else _STEPS[kind], 0
     while done < most and (elapsed := time.monotonic() - start) < budget:
@@ -118,7 +135,7 @@ def train_inversion(
         loss.backward()
         optimizer.step()
         done += 1
-    return Inversion(means, response, network.eval(), done, time.monotonic() - start)
+    return Inversion(linear_part, network.eval(), done, time.monotonic() - start)
 
 
 def restore_by_folds(
@@ -167,28 +184,32 @@ def _as_float(frames: np.ndarray, device: str | torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).to(device).float() / 255
 
 
-def _fit_filter(anonymized: np.ndarray, original: np.ndarray, device: str) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Mean colours of both, and the frequency response ``3 x H x W'`` that takes one to the other with the least squared error."""
+def fit_filter(anonymized: np.ndarray, original: np.ndarray, device: str) -> Filter:
+    """The filter that takes one to the other with the least squared error, and the share of it that does so at each place."""
     means = (_mean_colour(anonymized, device), _mean_colour(original, device))
     cross, power = torch.zeros((), device=device), torch.zeros((), device=device)
+    for given, wanted in _batches(anonymized, original, device):
+        a, b = (torch.fft.rfft2(_padded(x - mean), norm="ortho") for x, mean in zip((given, wanted), means, strict=True))
+        cross = cross + (a.conj() * b).sum(0)
+        power = power + a.abs().square().sum(0)
+    size = anonymized.shape[-1]
+    everywhere = Filter(means, cross / (power + _DAMPING * len(anonymized)), torch.ones(1, size, size, device=device))
+    along, length = torch.zeros(1, size, size, device=device), torch.full((1, size, size), 1e-6, device=device)
+    for given, wanted in _batches(anonymized, original, device):
+        step = everywhere(given) - given
+        along = along + (step * (wanted - given)).sum((0, 1))
+        length = length + step.square().sum((0, 1))
+    along, length = (F.avg_pool2d(x[None], 9, 1, 4)[0] for x in (along, length))
+    return Filter(means, everywhere.response, (along / length).clamp(0, 1))
+
+
+def _batches(anonymized: np.ndarray, original: np.ndarray, device: str) -> Iterator[tuple[Tensor, Tensor]]:
     for start in range(0, len(anonymized), 32):
-        given, wanted = (
-            torch.fft.rfft2(_padded(_as_float(frames[start : start + 32], device) - mean), norm="ortho")
-            for frames, mean in zip((anonymized, original), means, strict=True)
-        )
-        cross = cross + (given.conj() * wanted).sum(0)
-        power = power + given.abs().square().sum(0)
-    return means, cross / (power + _DAMPING * len(anonymized))
+        yield _as_float(anonymized[start : start + 32], device), _as_float(original[start : start + 32], device)
 
 
 def _mean_colour(frames: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(frames.mean((0, 2, 3), dtype=np.float64) / 255).float().to(device)[:, None, None]
-
-
-def _filtered(frames: Tensor, means: tuple[Tensor, Tensor], response: Tensor) -> Tensor:
-    padded = _padded(frames - means[0])
-    result = torch.fft.irfft2(torch.fft.rfft2(padded, norm="ortho") * response, s=padded.shape[-2:], norm="ortho")
-    return result[..., _PAD:-_PAD, _PAD:-_PAD] + means[1]
 
 
 def _padded(frames: Tensor) -> Tensor:

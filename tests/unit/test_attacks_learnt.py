@@ -8,7 +8,7 @@ import torch
 
 from fo_faceanon.attacks.controls import light_alone, shape_vectors, solid_fill
 from fo_faceanon.attacks.frames import FRAME
-from fo_faceanon.attacks.inversion import restore_by_folds, train_inversion
+from fo_faceanon.attacks.inversion import fit_filter, restore_by_folds, train_inversion
 from fo_faceanon.attacks.parrot import parrot_searches, plain_searches, too_few, train_parrot
 from fo_faceanon.attacks.rates import summarise
 from fo_faceanon.judging.faces import JudgedFace
@@ -90,6 +90,16 @@ def test_inversion_restores_nothing_where_nothing_is_left() -> None:
     filled = np.full_like(originals, 127)
     _, reached = restore_by_folds(filled, originals, [f"p{i}" for i in range(48)], budget=1.0)
     assert all(part["error_after"] > 0.8 * part["error_before"] for part in reached)
+
+
+def test_inversion_leaves_alone_what_was_not_changed() -> None:
+    originals = smooth_pictures()
+    half = originals.copy()
+    half[..., 16:] = blurred(originals)[..., 16:]
+    linear = fit_filter(half, originals, "cpu")
+    assert linear.share[0, :, :8].max() < 0.3 and linear.share[0, :, 24:].min() > 0.5
+    restored = linear(torch.from_numpy(half).float() / 255) * 255
+    assert (restored - torch.from_numpy(originals)).abs().mean() < np.abs(half.astype(int) - originals).mean()
 
 
 def test_inversion_repeats_itself_where_steps_end_it() -> None:
