@@ -58,7 +58,7 @@ class PredictEmotions(foo.Operator):
 
     def resolve_input(self, ctx):
         inputs = types.Object()
-        if _checks.ready(ctx, inputs, writes=False):
+        if _checks.ready(ctx, inputs):
             _emotion_inputs(ctx, inputs)
         return types.Property(inputs, view=types.View(label="Predict emotions"))
 

@@ -17,6 +17,7 @@ from fo_faceanon.faces import Face
 from fo_faceanon.host import fields
 from fo_faceanon.host.face_models import FaceEmotion, Parameters, face_label, own_faces
 from fo_faceanon.host.inputs import FaceSource
+from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids, stream_values
 from fo_faceanon.images import decode_image
 
@@ -114,7 +115,7 @@ def predict_emotions(samples: SampleCollection | str, faces_field: str = fields.
         **settings: ``device``.
 
     Raises:
-        HostError: no such field.
+        HostError: no such field, or another run is on the dataset.
         WeightsError: weights are missing.
     """
     return _exhaust(emotion_steps(samples, faces_field, **settings))
@@ -130,7 +131,7 @@ def emotion_steps(samples: SampleCollection | str, faces_field: str = fields.FAC
     if faces_field == fields.FACES and dataset.has_field(fields.MEDIA):
         pairs["emotion_anonymized"] = fields.MEDIA
     report = LabelReport(samples=len(ids))
-    with database_errors():
+    with database_errors(), DatasetLock(dataset) as lock:  # values go to labels by their order, which a run may change
         for name in pairs:
             dataset.add_sample_field(f"{faces_field}.detections.{name}", fo.StringField)
         for start in range(0, len(ids), _AT_ONCE):
@@ -139,6 +140,7 @@ def emotion_steps(samples: SampleCollection | str, faces_field: str = fields.FAC
             for row in stream_values(dataset, chunk, [faces_field, *pairs.values()]):
                 _emotions_of(model, row, list(pairs), written, report)
                 yield report.skipped + report.done + report.unreadable, len(ids)
+            lock.refresh()
             for name, values in written.items():
                 dataset.set_values(f"{faces_field}.detections.{name}", values, key_field="id")
     return report

@@ -179,6 +179,9 @@ def _add(dataset: fo.Dataset, wanted: dict[str, list[Box]]) -> int:
 
 
 def _set_pending(dataset: fo.Dataset, ids: list[str]) -> None:
+    blank = dataset.select(ids).exists(fields.STATUS, False).values("id")  # no value can be set inside of nothing
+    if blank:
+        dataset.set_values(fields.STATUS, {sample_id: fo.DynamicEmbeddedDocument() for sample_id in blank}, key_field="id")
     values = {"status": fields.PENDING, "reason": "a person marked a face that was missed: anonymize again", "reviewed": False}
     for name, value in values.items():
         dataset.set_values(f"{fields.STATUS}.{name}", dict.fromkeys(ids, value), key_field="id")

@@ -250,3 +250,14 @@ def test_redo_in_jpeg_and_in_worker_processes(tmp_path: Path) -> None:
     report = reanonymize(dataset, faces=[boxes[1].id], seed=120, **{**HOW, "workers": 2})
     after = outputs(dataset)[0]
     assert report.images == {"ok": 1} and (after[:, :400] == before[:, :400]).all() and abs(int(after[40, 540, 0]) - 130) < 5
+
+
+def test_faces_may_be_marked_before_the_first_run_and_after_an_undo(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "in", ["empty", "face"])
+    first, second = dataset.values("id")
+    assert mark_missed(dataset, {first: [LEFT]}) == 1
+    assert anonymize(dataset, **FAST).faces == {"generated": 2}
+    undo(dataset)
+    assert mark_missed(dataset, {second: [RIGHT]}) == 1 and dataset.values("faceanon.status")[1] == "pending"
+    assert anonymize(dataset, **FAST).faces == {"generated": 3}
+    assert undo(dataset).marked_faces_kept == 2 and reanonymize(dataset, **HOW).images == {"unchanged": 2}
