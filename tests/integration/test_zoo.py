@@ -34,7 +34,7 @@ def zoo_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def dataset(tmp_path: Path) -> fo.Dataset:
     """Two pictures of other sizes, one of them turned by EXIF, one file that is no picture, one picture without a face."""
-    group = Image.open(DEMO / "group_00.jpg").convert("RGB")
+    group = Image.open(DEMO / "group_00.jpg").convert("RGB").resize((640, 360), Image.Resampling.LANCZOS)
     exif = Image.Exif()
     exif[0x0112] = 6
     group.save(tmp_path / "a.jpg", quality=95)
@@ -89,7 +89,7 @@ def test_detector_in_the_oriented_frame_past_a_damaged_file(dataset: fo.Dataset)
     boxes = [sorted(f.bounding_box for f in labels.detections) for labels in (a, b)]
     assert np.allclose(boxes[0], boxes[1], atol=0.03)
     assert all(f.label == "face" and 0 < f.confidence <= 1 for f in a.detections)
-    apply(dataset, zoo.load("faceanon/face-detector", device="cpu", min_face=300), "large")
+    apply(dataset, zoo.load("faceanon/face-detector", device="cpu", min_face=150), "large")
     assert len(dataset.values("large")[0].detections) < len(a.detections)
     apply(dataset, zoo.load("faceanon/face-detector", device="cpu", detector="mtcnn"), "sure", confidence_thresh=1.0)
     assert all(f.confidence == 1 for f in dataset.values("sure")[0].detections)
