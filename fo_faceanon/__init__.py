@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from fo_faceanon.errors import FaceAnonError
     from fo_faceanon.faces import Face
     from fo_faceanon.host.attack import attack
+    from fo_faceanon.host.consent_import import import_consent
     from fo_faceanon.host.evaluate import evaluate
     from fo_faceanon.host.export import export_safe_split
+    from fo_faceanon.host.missed import find_missed_faces
+    from fo_faceanon.host.redo import reanonymize
+    from fo_faceanon.host.review import mark_missed, undo
     from fo_faceanon.host.runner import anonymize
-    from fo_faceanon.host.views import failures
+    from fo_faceanon.host.views import failures, mark_reviewed
     from fo_faceanon.records import RunReport
     from fo_faceanon.registry import list_methods
 
@@ -31,7 +35,13 @@ _LAZY = {
     "evaluate": "host.evaluate",
     "export_safe_split": "host.export",
     "failures": "host.views",
+    "find_missed_faces": "host.missed",
+    "import_consent": "host.consent_import",
     "list_methods": "registry",
+    "mark_missed": "host.review",
+    "mark_reviewed": "host.views",
+    "reanonymize": "host.redo",
+    "undo": "host.review",
 }
 
 __all__ = [  # noqa: RUF022 - the order of use
@@ -43,8 +53,14 @@ __all__ = [  # noqa: RUF022 - the order of use
     "anonymize",
     "evaluate",
     "attack",
-    "export_safe_split",
     "failures",
+    "find_missed_faces",
+    "mark_missed",
+    "mark_reviewed",
+    "reanonymize",
+    "undo",
+    "import_consent",
+    "export_safe_split",
     "list_methods",
 ]
 
