@@ -35,7 +35,9 @@ class EmotionCNN(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(1, 20, 5, 2, 2, bias=False), nn.BatchNorm2d(20), nn.ReLU())
         self.body = nn.Sequential(Residual(20, 40, 2), Residual(40, 80, 2), Residual(80, 80), Residual(80, 128, 2))
         self.reduce = nn.Sequential(nn.Conv2d(128, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
-        self.describe = nn.Sequential(nn.Dropout(0.3), nn.Linear(32 * 16 + 128, 128), nn.ReLU(), nn.Dropout(0.3))
+        self.describe = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(32 * 16 + 128, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.2)
+        )
         self.classify = nn.Linear(128, len(EMOTIONS))
 
     def features(self, crops: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
     python -m fo_faceanon.training.train_emotion FACES OUT.safetensors
 
 From scratch, on soft labels (:mod:`emotion_labels`), each emotion drawn about as often as another. MediaPipe's blendshapes, where they
-are known, are a second task that is dropped at the end: they tell what moves in a face. Every tenth face of each set, and one whole set,
-are held out. A run goes on from its own ``OUT.state.pt`` where there is one.
+are known, and the teachers' own logarithms are further tasks that are dropped at the end: they tell what moves in a face. Every
+tenth face of each set, and one whole set, are held out. A run goes on from its own ``OUT.state.pt`` where there is one.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from torch.nn import functional as F
 
 from fo_faceanon.networks.emotion import EMOTIONS, EmotionCNN
 from fo_faceanon.training.emotion_augment import augment, plain
-from fo_faceanon.training.emotion_labels import by_eye, soft_labels
+from fo_faceanon.training.emotion_labels import by_eye, evidence, soft_labels
 from fo_faceanon.training.train_attributes import mirror_blendshapes
 
 #: The set that no face is trained on.
 UNSEEN = "us_officials"
 #: How often faces of an emotion are drawn; the seen-every-day ones a little more often.
-DRAWN = torch.tensor([0.2, 0.18, 0.14, 0.13, 0.1, 0.11, 0.14])
+DRAWN = torch.tensor([0.17, 0.15, 0.15, 0.16, 0.1, 0.1, 0.17])
+#: How much more often a face that was labelled by eye is drawn.
+SEEN = 6.0
 #: No face is drawn more often than this many times the mean.
-MOST = 12.0
-#: Weight of the second task, and how fast the averaged weights follow.
-SECOND, FOLLOW = 0.5, 0.998
+MOST = 16.0
+#: Weight of each further task, and how fast the averaged weights follow.
+SECOND, FOLLOW = 0.5, 0.995
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Faces:
     crops: Tensor  # N x 1 x 128 x 128 uint8 luma
     labels: Tensor  # N x 7 probabilities
     shapes: Tensor  # N x 52 blendshapes, NaN where unknown
+    said: Tensor  # N x 14 what the teachers said, as evidence() has it
     eyes: Tensor  # N labels by eye, -1 for none
     held_out: Tensor
     sets: list[str]
@@ -72,37 +75,36 @@ def load_faces(folder: Path) -> Faces:
     shapes = [torch.from_numpy(columns[name].get("blendshapes", unknown[name])).float() for name in sets]
     set_of = torch.cat([torch.full((len(eyes[name]),), i) for i, name in enumerate(sets)])
     join = lambda parts: torch.cat([parts[name] for name in sets])  # noqa: E731
-    return Faces(torch.cat(crops), join(labels), torch.cat(shapes), join(eyes), join(held_out), sets, set_of)
+    said = torch.cat([evidence(columns[name], blendshapes=False) for name in sets])
+    return Faces(torch.cat(crops), join(labels), torch.cat(shapes), said, join(eyes), join(held_out), sets, set_of)
 
 
 def draw_weights(labels: Tensor, eyes: Tensor) -> Tensor:
-    """How often each face is drawn: so that emotions come about as :data:`DRAWN` says; labels by eye count threefold."""
+    """How often each face is drawn: so that emotions come about as :data:`DRAWN` says; labels by eye count :data:`SEEN` times."""
     weights = (labels / labels.sum(0).clamp_min(1e-6) * DRAWN).sum(1)
-    weights = torch.where(eyes >= 0, 3 * weights, weights)
+    weights = torch.where(eyes >= 0, SEEN * weights, weights)
     return weights.clamp(max=float(weights.mean()) * MOST)
 
 
 class Pupil(nn.Module):
-    """The network with its second task."""
+    """The network with its further tasks."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = EmotionCNN()
         self.shapes = nn.Linear(128, 52)
+        self.said = nn.Linear(128, 14)
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits ``B x 7`` and blendshapes ``B x 52`` of ``B x 1 x 64 x 64`` crops."""
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits ``B x 7``, blendshapes ``B x 52`` and teachers' evidence ``B x 14`` of ``B x 1 x 64 x 64`` crops."""
         features = self.net.features(crops.expand(-1, 3, -1, -1))
-        return self.net.classify(features), self.shapes(features)
+        return self.net.classify(features), self.shapes(features), self.said(features)
 
 
-def loss_of(logits: Tensor, shapes: Tensor, labels: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
-    """Cross-entropy with soft labels, and squared error of standardized blendshapes where they are known."""
-    loss = F.cross_entropy(logits, labels)
+def squared_error(found: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
+    """Mean squared error in deviations, over the rows that are known; 0 where none is."""
     known = wanted.isfinite().all(1)
-    if known.any():
-        loss = loss + SECOND * ((shapes[known] - wanted[known]) / spread).square().mean()
-    return loss
+    return ((found[known] - wanted[known]) / spread).square().mean() if known.any() else found.new_zeros(())
 
 
 class Run:
@@ -134,8 +136,11 @@ class Run:
         known = faces.shapes[self.chosen]
         known = known[known.isfinite().all(1)]
         self.spread = known.std(0).clamp_min(0.03) if len(known) else torch.ones(52)
+        self.said_spread = faces.said[self.chosen].std(0).clamp_min(0.1)
+        self.pupil.shapes.weight.data.mul_(0.1)  # far from the mean, the further tasks' loss is huge at first
         if len(known):
             self.pupil.shapes.bias.data.copy_(known.mean(0))
+        self.pupil.said.bias.data.copy_(faces.said[self.chosen].mean(0))
 
     def step(self) -> float:
         """One batch; returns its loss."""
@@ -144,8 +149,10 @@ class Run:
         wanted = self.faces.shapes[rows]
         wanted = torch.where(mirror[:, None], wanted[:, mirror_blendshapes()], wanted)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits, shapes = self.pupil(crops)
-        loss = loss_of(logits.float(), shapes.float(), self.faces.labels[rows], wanted, self.spread)
+            logits, shapes, said = (out.float() for out in self.pupil(crops))
+        loss = F.cross_entropy(logits, self.faces.labels[rows])
+        loss = loss + SECOND * squared_error(shapes, wanted, self.spread)
+        loss = loss + SECOND * squared_error(said, self.faces.said[rows], self.said_spread)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.pupil.parameters(), 5.0)
@@ -154,6 +161,15 @@ class Run:
         self.mean.update_parameters(self.pupil)
         self.done += 1
         return loss.item()
+
+    @torch.no_grad()
+    def spread_of_answers(self) -> Tensor:
+        """Deviation of the logits over a few faces: 0 where the network has died and says the same of all."""
+        crops = plain(self.faces.crops[self.chosen[:: max(len(self.chosen) // 64, 1)]])
+        self.pupil.eval()
+        logits = self.pupil(crops)[0]
+        self.pupil.train()
+        return logits.std(0).mean()
 
     def state(self) -> dict[str, object]:
         """All that going on needs."""
@@ -169,10 +185,8 @@ class Run:
         self.done = state["done"]
 
     def start_from(self, path: Path) -> None:
-        """Starts with the averaged networks of another run's state."""
-        mean = torch.load(path, weights_only=True)["mean"]
-        self.pupil.load_state_dict({key.removeprefix("module."): value for key, value in mean.items() if key.startswith("module.")})
-        self.mean.load_state_dict(mean)
+        """Starts with the network that another run ended with."""
+        self.pupil.load_state_dict(torch.load(path, weights_only=True)["pupil"])
 
     def network(self) -> EmotionCNN:
         """The averaged network, ready to judge."""
@@ -246,12 +260,14 @@ def main() -> None:
     while run.done < run.steps:
         running.append(run.step())
         if run.done % 100 == 0:
-            print(f"step {run.done}/{run.steps} loss {np.mean(running):.4f} {time.time() - start:.0f} s", flush=True)
+            told = float(run.spread_of_answers())
+            print(f"step {run.done}/{run.steps} loss {np.mean(running):.4f} spread {told:.3f} {time.time() - start:.0f} s", flush=True)
             running.clear()
         if run.done % 250 == 0 or run.done == run.steps:
             torch.save(run.state(), kept)
-    save(run.network(), args.out)
-    figures = report(run.network(), faces)
+    net = run.network()
+    save(net, args.out)
+    figures = report(net, faces)
     args.out.with_suffix(".json").write_text(json.dumps(figures, indent=1))
     print(json.dumps(figures), flush=True)
 
