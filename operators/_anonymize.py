@@ -45,6 +45,7 @@ class AnonymizeFaces(foo.Operator):
         _forms.require_package()
         from fo_faceanon.host.runner import anonymize_steps
 
+        yield _forms.show_progress(ctx, 0.0, "Starting: loading what it takes")
         steps = anonymize_steps(ctx.target_view(), **_settings(ctx))
         shown = 0.0
         while True:

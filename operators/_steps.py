@@ -16,6 +16,7 @@ def run(ctx, steps, noun, finish):
         noun: what is counted.
         finish: takes the result; gives the last words of the progress, and the output of :meth:`resolve_output` with its values.
     """
+    yield _forms.show_progress(ctx, 0.0, "Starting: loading what it takes")  # seconds, in which nothing else would show
     shown = 0.0
     while True:
         try:

@@ -9,13 +9,14 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import numpy as np
 import pytest
+from fiftyone.operators.delegated import DelegatedOperationService
 from host_tools import FAST, make_dataset
 from PIL import Image
 from plugin_tools import errors, form, run, shown, uri, words
 
 import fo_faceanon
 from fo_faceanon import engine
-from fo_faceanon.host import missed
+from fo_faceanon.host import missed, plugin
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.runner import anonymize
 from fo_faceanon.host.views import ready
@@ -52,7 +53,7 @@ def test_accept_and_withdraw(dataset: fo.Dataset) -> None:
     chosen = select(dataset, 2, 3)
     assert "Of 2 selected samples, 1 can be accepted" in words(form(dataset, "review_faces", **chosen))
     messages = run(dataset, "review_faces", {"action": "accept"}, **chosen)
-    assert [m.body.operator_uri.rsplit("/", 1)[-1] for m in messages] == ["set_progress", "reload_dataset", "show_output"]
+    assert [m.body.operator_uri.rsplit("/", 1)[-1] for m in messages] == ["set_progress", "set_progress", "reload_dataset", "show_output"]
     assert shown(messages)["done"] == "1 sample accepted" and len(ready(dataset)) == 3
     run(dataset, "review_faces", {"action": "withdraw"}, current_sample=chosen["selected"][0])  # the one that is open
     assert len(ready(dataset)) == 2
@@ -184,3 +185,20 @@ def test_another_version_of_the_package_is_said_in_the_form(dataset: fo.Dataset,
     assert "fo-faceanon plugin install" in errors(form(dataset, "review_faces", **select(dataset, 0)))[0]
     with pytest.raises(Exception, match=r"9\.9\.9"):
         foo.get_operator(uri("anonymize_faces"))(dataset)
+
+
+def test_plugin_and_package_say_the_same_version() -> None:
+    manifest = (plugin.plugin_source()[0] / "fiftyone.yml").read_text()
+    forms = (plugin.plugin_source()[0] / "_forms.py").read_text()
+    assert f"version: {fo_faceanon.__version__}\n" in manifest and f'VERSION = "{fo_faceanon.__version__}"\n' in forms
+
+
+def test_made_again_by_a_delegated_run(dataset: fo.Dataset) -> None:
+    queued = foo.get_operator(uri("reanonymize"))(dataset.limit(1), seed=50, delegate=True)
+    assert queued.delegated
+    service = DelegatedOperationService()
+    service.execute_queued_operations(log=True, monitor=False)
+    done = service.list_operations(dataset_name=dataset.name)[0]
+    assert str(done.run_state) == "completed" and done.status.progress == 1.0
+    dataset.reload()
+    assert (grey(dataset, 0), grey(dataset, 1)) == (60, 10)
