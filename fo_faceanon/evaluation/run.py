@@ -158,12 +158,13 @@ def evaluate_steps(
     names = tuple(available_recognisers() if recognisers is None else recognisers)
     for name in names:
         recogniser_spec(name)
+    missing = missing_weights()
     setup = MeasureSetup(names, resolve_device(device), main_face_only, cache)
     tasks = _tasks(pairing.pairs[:limit], floor, faces)
     problems = {reason: list(listed) for reason, listed in pairing.problems.items()}
     collected = yield from _measure(tasks, setup, default_workers(setup.device, workers), problems)
     with torch.inference_mode():
-        evaluation = _evaluation(collected, names, problems)
+        evaluation = _evaluation(collected, names, missing, problems)
     evaluation.counts |= {"pictures": pairing.originals, "paired": len(pairing.pairs), "tried": len(tasks)}
     evaluation.details |= {
         "original": pairing.original.name if pairing.original else "",  # a path would tell more than a report should
@@ -193,11 +194,10 @@ def _measure(
     return collected
 
 
-def _evaluation(collected: Collected, recognisers: tuple[str, ...], problems: dict[str, list[str]]) -> Evaluation:
+def _evaluation(collected: Collected, recognisers: tuple[str, ...], missing: dict[str, str], problems: dict[str, list[str]]) -> Evaluation:
     mark_nearest(collected)
     made = collected.anonymized
     impostors = impostors_of(made)
-    missing = missing_weights()
     figures = figures_of(collected, impostors, withheld_reasons(missing, recognisers))
     groups = group_figures([row.get("groups", {}) for row in made.rows], _columns(collected, figures), collected.clusters)
     undetected = sum(not row["detected"] for row in made.rows)
@@ -234,5 +234,5 @@ def _emotion(collected: Collected, withheld: str | None) -> dict[str, Any]:
     return {
         "names": list(emotion.EMOTIONS),
         "confusion": confusion(after, before).tolist(),
-        "accuracy": getattr(emotion, "ACCURACY", None),
+        "accuracy": emotion.ACCURACY,
     }
