@@ -8,7 +8,7 @@ import pytest
 from host_tools import BOX
 from PIL import Image
 from test_app import dataset as dataset
-from test_app import open_operator, shoot
+from test_app import open_operator, playwright_api, shoot
 from test_app import page as page
 
 from fo_faceanon.host.inputs import file_stamp
@@ -27,6 +27,23 @@ def tick(page, number: int) -> None:
     box = cell(page, number).bounding_box()
     page.mouse.click(box["x"] + 12, box["y"] + 12)
     page.wait_for_timeout(500)
+
+
+def open_sample(page, number: int) -> None:
+    """Opens a sample; the grid takes no click for a while after it is drawn."""
+    viewer = page.locator('[data-cy="modal-looker-container"]').first
+    for _ in range(10):
+        box = cell(page, number).bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(500)
+        page.mouse.down()
+        page.mouse.up()
+        try:
+            viewer.wait_for(timeout=6000)
+            return
+        except playwright_api.TimeoutError:
+            page.mouse.move(box["x"] + 900, box["y"] + 500)
+    viewer.wait_for()
 
 
 def greys(dataset: fo.Dataset) -> list[int]:
@@ -58,11 +75,7 @@ def test_fill_the_selected_sample(page, dataset: fo.Dataset) -> None:
 
 def test_one_face_that_is_selected_in_a_sample(page, dataset: fo.Dataset) -> None:
     before = greys(dataset)
-    box = cell(page, 0).bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_timeout(6000)
-    shoot(page, "modal")
-    page.locator('[data-cy="modal"] [data-cy="modal-looker-container"]').first.wait_for()
+    open_sample(page, 0)
     page.wait_for_timeout(2500)
     box = page.locator('[data-cy="modal-looker-container"]').first.bounding_box()
     x0, y0, x1, y1 = BOX  # of a picture of 64 x 56 that fills the viewer's width or height
