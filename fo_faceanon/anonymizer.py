@@ -37,8 +37,8 @@ _CHAINS = {
 #: Methods that draw from what surrounds the face, and need more of it in their windows.
 _FROM_SURROUNDINGS = ("landmark68", "sparse7")
 IDENTITY_MODES = ("fresh", "consistent")
-#: A donor's result that the guide finds more alike than this (a quarter of all results) is weighed against another donor's.
-_ALIKE = 0.865
+#: A donor's result that the guides find more alike than this (about a third of all results) is weighed against another donor's.
+_ALIKE = 1.0
 #: How many more donors are weighed.
 _SEARCHES = 1
 #: Faces made at once. On a CPU one at a time is as fast, and makes a face's bytes independent of its neighbours.
@@ -86,13 +86,13 @@ class _Job:
         """Whether to try (again): nothing has passed yet, or what has passed is more like its original than it need be."""
         if self.pixels is None:
             return self.attempt < len(self.chain)
-        alike = self.verdict is not None and self.verdict.guide > _ALIKE
+        alike = self.verdict is not None and self.verdict.likeness > _ALIKE
         return alike and self.method == "donor" and self.searches <= _SEARCHES
 
     def offer(self, verdict: Verdict | None, pixels: Tensor, alpha: Tensor) -> None:
         """Takes a result that has passed, unless an earlier one is less like the original."""
         self.searches += 1
-        if self.verdict is None or verdict is None or verdict.guide < self.verdict.guide:
+        if self.verdict is None or verdict is None or verdict.likeness < self.verdict.likeness:
             self.verdict, self.pixels, self.alpha = verdict, pixels, alpha
 
     def reject(self, reason: str) -> None:

@@ -26,7 +26,7 @@ _MIN_PYTHON = (3, 10)
 _LOW_DISK = 5 << 30  # bytes; a database alone takes 0.3 GB, optional weights 0.5 GB, and a dataset's copy what it takes
 _DATABASE_SECONDS = 120
 #: Bundled weights without which the default method cannot run.
-_BUNDLED = ("attributes", "bank", "landmarks68")
+_BUNDLED = ("attributes", "bank", "guide", "landmarks68")
 #: Run in a process of its own: a database that hangs or an import that dies must not take the other answers along.
 _DATABASE_PROBE = """
 import json

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from fo_faceanon.donors.describe import Description
+from fo_faceanon.donors.guides import likeness, load_guides
 from fo_faceanon.faces import CropBatch
 from fo_faceanon.recognition import Recogniser, available_recognisers, create_recogniser
+from fo_faceanon.recognition.thresholds import THRESHOLDS
 
 #: A second recogniser, where one was fetched: the first of these. It never guides the choice of donors.
 _SECOND = ("edgeface-s", "mobilefacenet", "facenet-vggface2", "facenet-casia", "arcface-w600k-mbf")
@@ -19,12 +21,12 @@ _SECOND = ("edgeface-s", "mobilefacenet", "facenet-vggface2", "facenet-casia", "
 class Verdict:
     """How alike a result and its original are.
 
-    ``similarity``: the cosine closest to (or furthest above) its recogniser's threshold. ``guide``: the cosine of the
-    recogniser that also guides the choice of donors. ``reidentified``: any was above its threshold.
+    ``similarity``: the cosine closest to (or furthest above) its recogniser's threshold. ``likeness``: what the recognisers that also
+    guide the choice of donors say together (:func:`~fo_faceanon.donors.guides.likeness`). ``reidentified``: any was above its threshold.
     """
 
     similarity: float
-    guide: float
+    likeness: float
     reidentified: bool
     recognisers: tuple[str, ...]
 
@@ -37,28 +39,28 @@ class IdentityCheck:
     """
 
     def __init__(self, device: str = "cpu") -> None:
+        self._guides = load_guides(str(device))
         there = available_recognisers()
-        names = ["dlib", *[name for name in _SECOND if name in there][:1]]
-        self.recognisers: list[Recogniser] = [create_recogniser(name, device=device) for name in names]
+        names = [name for name in _SECOND if name in there][:1]
+        self._judges: list[Recogniser] = [create_recogniser(name, device=device) for name in names]
 
     def __call__(self, batch: CropBatch, blended: Tensor, description: Description | None) -> list[Verdict | None]:
         """A verdict per face; None for faces without landmarks, which no recogniser can align."""
         made, landmarks = batch.reduce(blended), batch.reduced_landmarks
         known = (~batch.landmarks.isnan().any(-1).any(-1)).tolist()
-        margins, values = [], []
-        for recogniser in self.recognisers:
-            original = self._original(recogniser, batch, description)
-            similarity = (original * recogniser.embed(made, landmarks)).sum(1)
+        identity, resemblance = self._guides.embed(made, landmarks)
+        if description is None:
+            originals = self._guides.embed(batch.reduce(batch.pixels), landmarks)
+        else:
+            originals = description.identity, description.resemblance
+        by_dlib, by_ours = (originals[0] * identity).sum(1), (originals[1] * resemblance).sum(1)
+        values, margins, names = [by_dlib], [by_dlib - THRESHOLDS["dlib"][0]], ["dlib"]
+        for judge in self._judges:
+            similarity = (judge.embed(batch.reduce(batch.pixels), landmarks) * judge.embed(made, landmarks)).sum(1)
             values.append(similarity)
-            margins.append(similarity - recogniser.threshold)
+            margins.append(similarity - judge.threshold)
+            names.append(judge.name)
         margin, worst = torch.stack(margins).max(0)
         value = torch.stack(values).gather(0, worst[None])[0]
-        names = tuple(recogniser.name for recogniser in self.recognisers)
-        pairs = zip(value.tolist(), values[0].tolist(), margin.tolist(), known, strict=True)
-        return [Verdict(round(v, 4), round(g, 4), m > 0, names) if there else None for v, g, m, there in pairs]
-
-    @staticmethod
-    def _original(recogniser: Recogniser, batch: CropBatch, description: Description | None) -> Tensor:
-        if recogniser.name == "dlib" and description is not None:
-            return description.identity  # the guide is the same network: computed once
-        return recogniser.embed(batch.reduce(batch.pixels), batch.reduced_landmarks)
+        rows = zip(value.tolist(), likeness(by_dlib, by_ours).tolist(), margin.tolist(), known, strict=True)
+        return [Verdict(round(v, 4), round(alike, 4), m > 0, tuple(names)) if there else None for v, alike, m, there in rows]

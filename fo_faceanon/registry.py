@@ -51,10 +51,10 @@ _METHODS = (
         "donor",
         "a face of nobody, chosen for likeness of pose, expression, light and skin (default)",
         _BANK_LICENCE,
-        ("attributes", "bank"),
+        ("attributes", "bank", "guide"),
         f"{_PACKAGE}.donor:Donor",
     ),
-    MethodInfo("ksame", "the mean of k such faces", _BANK_LICENCE, ("attributes", "bank"), f"{_PACKAGE}.ksame:KSame"),
+    MethodInfo("ksame", "the mean of k such faces", _BANK_LICENCE, ("attributes", "bank", "guide"), f"{_PACKAGE}.ksame:KSame"),
     MethodInfo(
         "landmark68",
         "a face drawn by a network from 68 landmarks and the surroundings, relit as in the paper",

@@ -10,7 +10,7 @@ from torch import Tensor
 from fo_faceanon.anonymizers.base import Generated, replacement_alpha
 from fo_faceanon.donors.bank import load_bank
 from fo_faceanon.donors.describe import Description
-from fo_faceanon.donors.select import DonorIndex
+from fo_faceanon.donors.select import MAX_COST, DonorIndex
 from fo_faceanon.donors.shape import ExplainedShape, blend_shapes
 from fo_faceanon.donors.warp import warp_donors
 from fo_faceanon.errors import InputError
@@ -20,8 +20,6 @@ from fo_faceanon.photometry.grain import match_grain
 from fo_faceanon.photometry.skin import face_masks, face_size
 from fo_faceanon.weights import sha256_of
 
-#: Unlikeness beyond which no donor is close enough (extreme poses); measured: see benchmarks/results.
-MAX_COST = 80.0
 #: Where across photographs an attacker gains nothing over a solid fill: see benchmarks/results.
 PHOTOMETRY = Photometry(light="harmonics")
 
@@ -50,7 +48,7 @@ class Donor:
     DIALS: tuple[str, ...] = ("bank", "shape", "light", "light_strength", "bandwidth", "pyramid", "colour_strength")
     COUNT = 1
 
-    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.8, **photometry: object) -> None:
+    def __init__(self, device: str = "cpu", bank: str | None = None, shape: float = 0.6, **photometry: object) -> None:
         if not 0 <= shape <= 1:
             raise InputError(f"shape must be in [0, 1], but got {shape}")
         self.shape = float(shape)
@@ -65,15 +63,17 @@ class Donor:
         if description is None:
             raise InputError(f"method {self.name!r} needs the faces described")
         rows, cost = self.index.pick(description, batch.seeds, self.COUNT, exclude, batch.persons, batch.failed)
+        pixels = self.render(batch, description, rows)
+        problems = [None if value < MAX_COST else "no donor is like enough" for value in cost.tolist()]
+        return Generated(pixels, replacement_alpha(batch), problems, [set(row) for row in rows.tolist()])
+
+    def render(self, batch: CropBatch, description: Description, rows: Tensor) -> Tensor:
+        """``B x 3 x S x S``: the donors of ``B x K`` rows in the faces' shape, light and grain, not yet blended in."""
         pixels = self._texture(batch, rows, self._explained(description))
-        size = face_size(batch.landmarks)
         side = batch.pixels.shape[-1]
         masks = face_masks(batch.landmarks, side, side)
-        alpha = replacement_alpha(batch)
-        pixels = correct(pixels, batch.pixels, masks.hull, masks.skin, size, self.photometry, batch.landmarks)
-        pixels = match_grain(pixels, batch.pixels, masks.skin, batch.seeds)
-        problems = [None if value < MAX_COST else "no donor is like enough" for value in cost.tolist()]
-        return Generated(pixels, alpha, problems, [set(row) for row in rows.tolist()])
+        pixels = correct(pixels, batch.pixels, masks.hull, masks.skin, face_size(batch.landmarks), self.photometry, batch.landmarks)
+        return match_grain(pixels, batch.pixels, masks.skin, batch.seeds)
 
     def _texture(self, batch: CropBatch, rows: Tensor, explained: Tensor) -> Tensor:
         """The mean of the donors' pictures, each bent to one common shape; ``explained`` is that of the targets."""

@@ -74,7 +74,7 @@ class DonorBank:
         device: where descriptions and decoded pictures go.
 
     Raises:
-        WeightsError: if the folder holds no bank.
+        WeightsError: if the folder holds no bank, or one that an earlier version built.
     """
 
     def __init__(self, folder: Path | str | None = None, device: torch.device | str = "cpu") -> None:
@@ -86,6 +86,12 @@ class DonorBank:
             names = set(f.keys())
             tensors = {name: f.get_tensor(name) for name in names}
             self.card = json.loads((f.metadata() or {}).get("card", "{}"))
+        unknown = sorted({f.name for f in fields(Description)} - names)
+        if unknown:
+            raise WeightsError(
+                f"the donor bank in {self.folder} was built by an earlier version, which did not describe {', '.join(unknown)}: "
+                "build it again with `fo-faceanon bank build` into another folder"
+            )
         self.offsets = tensors["offsets"].numpy()
         landmarks = tensors["landmarks"].to(self.device, torch.float32)
         known = Description(**{f.name: tensors[f.name].to(self.device, torch.float32) for f in fields(Description)})

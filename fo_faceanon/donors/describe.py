@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fo_faceanon.attributes import BLENDSHAPES, AttributeNet
+from fo_faceanon.donors.guides import load_guides
 from fo_faceanon.faces import apply_affine, estimate_similarity, warp_affine
 from fo_faceanon.photometry.color import rgb_to_lab
-from fo_faceanon.recognition import create_recogniser
 
 #: How much a blendshape counts for likeness of expression, by the start of its name; 1 for all others.
 _EXPRESSION = {"eyeLook": 0.5, "mouthSmile": 1.5, "jawOpen": 1.8, "mouthUpperUp": 1.4, "eyeBlink": 1.5, "browDown": 1.3, "mouthPucker": 1.3}
@@ -29,7 +29,8 @@ class Description:
     ``expression``: ``B x E`` standardised blendshapes, weighted. ``pose``: ``B x 3`` degrees (yaw, pitch, roll).
     ``age``: ``B`` years. ``male``, ``beard``, ``glasses``, ``occluded``: ``B`` in ``[0, 1]``.
     ``light``: ``B x (6*6*3)`` blurred CIE L*a*b* in the face's frame. ``skin``: ``B x 3`` mean L*a*b* of cheeks and nose.
-    ``identity``: ``B x 128`` unit vectors of the guide recogniser.
+    ``identity``: ``B x 128`` unit vectors of dlib's recogniser. ``resemblance``: ``B x 128``
+    unit vectors of our own guide (:class:`~fo_faceanon.donors.guides.Guides`).
     """
 
     shape: Tensor
@@ -43,6 +44,7 @@ class Description:
     light: Tensor
     skin: Tensor
     identity: Tensor
+    resemblance: Tensor
 
     def __len__(self) -> int:
         return self.shape.shape[0]
@@ -142,7 +144,7 @@ class FaceDescriber:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.attributes = AttributeNet(device=device)
-        self.guide = create_recogniser("dlib", device=device)
+        self.guides = load_guides(str(device))
         names = [BLENDSHAPES[i] for i in self.attributes.index.tolist()]
         self.expression_order = mirror_order(names)
         weights = [next((w for start, w in _EXPRESSION.items() if name.startswith(start)), 1.0) for name in names]
@@ -153,6 +155,7 @@ class FaceDescriber:
         """Describes ``B x 3 x S x S`` pictures in ``[0, 1]`` with ``B x 68 x 2`` landmarks; landmarks must be finite."""
         found = self.attributes(pixels, landmarks)
         light, skin = light_grid(pixels, landmarks)
+        identity, resemblance = self.guides.embed(pixels, landmarks)
         return Description(
             shape=normalised_shape(landmarks),
             expression=found.expression * self._expression,
@@ -164,5 +167,6 @@ class FaceDescriber:
             occluded=found.occluded,
             light=light,
             skin=skin,
-            identity=self.guide.embed(pixels, landmarks),
+            identity=identity,
+            resemblance=resemblance,
         )

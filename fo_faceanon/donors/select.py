@@ -15,9 +15,11 @@ from fo_faceanon.donors.describe import Description
 
 #: Donors kept by likeness before identity decides.
 SHORTLIST = 50
-#: Likeness (cosine of the guide) below which another donor is no better: strangers of one sex and origin are about this like.
-#: Without it the guide asks for another origin, which is no privacy and a loss.
-STRANGER = 0.82
+#: Unlikeness beyond which no donor is close enough (extreme poses); measured: see benchmarks/results.
+MAX_COST = 80.0
+#: Likeness (cosine of dlib's recogniser, and of our guide) below which another donor is no better: strangers of one sex and origin
+#: are about this like. Without it the guides ask for another origin, which is no privacy and a loss.
+STRANGER, STRANGER_OURS = 0.82, 0.05
 #: Of the best in the end, how many the seed chooses from at most: different seeds give different people.
 FINALISTS = 3
 #: How much worse than the best a finalist may be: for a rare face the second best can be a poor choice.
@@ -38,7 +40,8 @@ class SelectionWeights:
     beard: float = 60.0
     glasses: float = 70.0
     occluded: float = 12.0
-    identity: float = 300.0
+    identity: float = 250.0
+    resemblance: float = 110.0
 
 
 def _point_weights() -> Tensor:
@@ -117,10 +120,12 @@ class DonorIndex:
                 cost[i, row - row % 2 : row - row % 2 + 2] = torch.inf  # a mirror image is the same person
         total = min(max(SHORTLIST, 4 * count), cost.shape[1])
         near, rows = cost.topk(total, largest=False)
-        identity = self.bank.description.identity[rows]
-        likeness = torch.einsum("bkd,bd->bk", identity, query.identity).clamp_min(STRANGER)
+        identity, resemblance = self.bank.description.identity[rows], self.bank.description.resemblance[rows]
+        alike = self.weights.identity * _cosines(identity, query.identity).clamp_min(STRANGER)
+        alike += self.weights.resemblance * _cosines(resemblance, query.resemblance).clamp_min(STRANGER_OURS)
         urgency = torch.tensor([1.0 + tries for tries in failed or [0] * len(query)], device=near.device)
-        score = near + self.weights.identity * urgency[:, None] * likeness
+        score = near + urgency[:, None] * alike
+        score[(near >= MAX_COST) & (near[:, :1] < MAX_COST)] = torch.inf  # identity never asks for one where there are closer ones
         for i, person in enumerate(persons or ()):
             if person is not None:
                 score[i] -= 4 * self.weights.identity * identity[i] @ _person_vector(person, identity.shape[-1]).to(identity)
@@ -128,6 +133,11 @@ class DonorIndex:
         order = order[:, :count] if count > 1 else _seeded(score, order, seeds, persons)
         chosen = rows.gather(1, order)
         return chosen, near.gather(1, order[:, :1])[:, 0]
+
+
+def _cosines(rows: Tensor, query: Tensor) -> Tensor:
+    """``B x K`` cosines of ``B x K x D`` unit vectors with ``B x D``."""
+    return torch.einsum("bkd,bd->bk", rows, query)
 
 
 def _seeded(score: Tensor, order: Tensor, seeds: Sequence[int], persons: Sequence[str | None] | None) -> Tensor:

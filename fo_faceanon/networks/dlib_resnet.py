@@ -8,8 +8,9 @@ face at a time on one core; this module takes batches on any device and can be d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -181,10 +182,18 @@ class DlibResNet(nn.Module):
 
         Two photographs of a person are usually less than 0.6 apart (Euclidean distance).
         """
+        return self.describe(self.maps(chips))
+
+    def maps(self, chips: Tensor) -> list[Tensor]:
+        """What each of the 14 blocks puts out for such chips: from ``B x 32 x 35 x 35`` to ``B x 256 x 2 x 2``."""
         mean = chips.new_tensor(MEAN_RGB)[:, None, None]
         normal = ((chips * 255.0 - mean) / 256.0).contiguous(memory_format=torch.channels_last)
-        x = self.blocks(F.max_pool2d(convolve(self.stem, normal, relu=True), 3, 2))
-        return self.output(x.mean((2, 3)))
+        x = F.max_pool2d(convolve(self.stem, normal, relu=True), 3, 2)
+        return list(accumulate(self.blocks, lambda before, block: block(before), initial=x))[1:]
+
+    def describe(self, maps: Sequence[Tensor]) -> Tensor:
+        """``B x 128`` descriptors of what :meth:`maps` gave."""
+        return self.output(maps[-1].mean((2, 3)))
 
 
 def load_dlib_resnet(path: str | Path) -> DlibResNet:

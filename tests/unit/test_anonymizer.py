@@ -86,7 +86,7 @@ def test_consent_keeps_a_face_and_says_so(anonymizers: dict[str, Anonymizer], ph
 
 def test_a_recognised_face_is_retried_and_in_the_end_filled(photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     anonymizer = Anonymizer("donor", device="cpu")
-    monkeypatch.setattr(anonymizer, "_identity", lambda batch, blended, description: [Verdict(0.99, 0.9, True, ("judge",))] * len(batch))
+    monkeypatch.setattr(anonymizer, "_identity", lambda batch, blended, description: [Verdict(0.99, 1.1, True, ("judge",))] * len(batch))
     result = run(anonymizer, photograph, FACE)
     record = result.faces[0]
     assert record.action == "filled" and record.method == "mask" and "recognised as the original" in (record.reason or "")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from skimage import data
 
 from fo_faceanon.donors.bank import DonorBank, write_bank
@@ -12,13 +13,13 @@ from fo_faceanon.donors.build import encode_picture
 from fo_faceanon.donors.choose import spread, voted, without_duplicates
 from fo_faceanon.donors.consensus import Consensus
 from fo_faceanon.donors.describe import Description, FaceDescriber, frame_matrix, light_grid, mirror_order, normalised_shape
-from fo_faceanon.donors.select import FINALIST_MARGIN, DonorIndex, SelectionWeights
+from fo_faceanon.donors.select import FINALIST_MARGIN, MAX_COST, DonorIndex, SelectionWeights
 from fo_faceanon.donors.steer import Steering
 from fo_faceanon.donors.wanted import wanted_features
 from fo_faceanon.errors import InputError, WeightsError
 from fo_faceanon.faces import apply_affine
 
-WIDTHS = {"shape": 136, "expression": 20, "pose": 3, "light": 108, "skin": 3, "identity": 128}
+WIDTHS = {"shape": 136, "expression": 20, "pose": 3, "light": 108, "skin": 3, "identity": 128, "resemblance": 128}
 
 
 def description(count: int, seed: int) -> Description:
@@ -28,7 +29,8 @@ def description(count: int, seed: int) -> Description:
         width = WIDTHS.get(field.name)
         values[field.name] = torch.rand(*((count, width) if width else (count,)), generator=generator)
     values["age"] = values["age"] * 60
-    values["identity"] = torch.nn.functional.normalize(torch.randn(count, 128, generator=generator), dim=1)
+    for guide in ("identity", "resemblance"):
+        values[guide] = torch.nn.functional.normalize(torch.randn(count, 128, generator=generator), dim=1)
     return Description(**values)
 
 
@@ -55,7 +57,8 @@ def test_a_bank_comes_back_as_it_was_written(bank: DonorBank) -> None:
 
 def test_odd_rows_describe_the_mirrored_picture(bank: DonorBank) -> None:
     there, mirrored = bank.description[::2], bank.description[1::2]
-    assert torch.equal(mirrored.age, there.age) and torch.equal(mirrored.identity, there.identity)
+    for same in ("age", "identity", "resemblance"):
+        assert torch.equal(getattr(mirrored, same), getattr(there, same))
     assert torch.equal(mirrored.pose, there.pose * torch.tensor([-1.0, 1.0, -1.0]))
     assert torch.equal(mirrored.expression[:, 0], there.expression[:, 1]) and torch.equal(mirrored.expression[:, 2], there.expression[:, 2])
     assert torch.equal(mirrored.light.reshape(-1, 6), there.light.reshape(-1, 6).flip(1))
@@ -69,6 +72,14 @@ def test_blendshapes_change_sides_in_a_mirror() -> None:
 def test_a_missing_bank_says_how_to_build_one(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="fo-faceanon bank build"):
         DonorBank(tmp_path)
+
+
+def test_a_bank_of_an_earlier_version_says_what_it_lacks_and_how_to_build_another(bank: DonorBank) -> None:
+    tensors = load_file(str(bank.index_path))
+    del tensors["resemblance"]
+    save_file(tensors, str(bank.index_path))
+    with pytest.raises(WeightsError, match=r"earlier version, which did not describe resemblance: .*fo-faceanon bank build"):
+        DonorBank(bank.folder)
 
 
 def test_a_damaged_picture_is_named(bank: DonorBank, tmp_path: Path) -> None:
@@ -105,10 +116,11 @@ def test_a_seed_never_chooses_a_donor_that_is_much_worse_than_the_best(bank: Don
     assert {int(index.pick(query, [seed])[0]) for seed in range(12)} == {6}
 
 
-def test_identity_moves_the_pick_away_from_the_original(bank: DonorBank) -> None:
+@pytest.mark.parametrize("guide", ["identity", "resemblance"])
+def test_either_guide_moves_the_pick_away_from_the_original(guide: str, bank: DonorBank) -> None:
     index, query = DonorIndex(bank, SelectionWeights(male=0, age=0)), description(1, 5)  # those are read from identity too
     likely = int(index.pick(query, [0])[0])
-    query.identity = bank.description.identity[likely : likely + 1]
+    setattr(query, guide, getattr(bank.description, guide)[likely : likely + 1])
     assert int(index.pick(query, [0])[0]) != likely
 
 
@@ -186,3 +198,12 @@ def test_sex_and_age_are_the_mean_of_two_views(bank: DonorBank) -> None:
     assert ((agreed.male - 0.5).abs() < 0.35).float().mean() > 0.9  # in doubt
     assert torch.allclose(agreed.age, torch.full((50,), 30.0), atol=1.0)
     assert ((Consensus(known)(known).male > 0.5) == (known.male > 0.5)).all()
+
+
+def test_identity_never_asks_for_a_donor_that_is_too_unlike_where_another_is_not(bank: DonorBank) -> None:
+    index, query = DonorIndex(bank, SelectionWeights(identity=1e6)), bank.description[torch.tensor([6])]
+    query.occluded = torch.ones(1)
+    cost = index.costs(query)[0]
+    near = int((cost < MAX_COST).sum())
+    assert 0 < near < 20
+    assert float(cost[int(index.pick(query, [0])[0])]) < MAX_COST
