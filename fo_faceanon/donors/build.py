@@ -31,6 +31,8 @@ _BOX = (44.0, 40.0, 212.0, 228.0)
 _MARGIN = 4.0
 #: Fractions of the face that may be covered, by what the parser sees there.
 MAX_HAIR, MAX_HAT, MAX_SUNGLASSES = 0.10, 0.01, 0.5
+#: Fraction of the face from which the parser's glasses are glasses.
+GLASSES = 0.01
 #: Share of a bank that is chosen for the wanted faces, where there are any; the rest covers what else faces look like.
 VOTED = 0.75
 #: ``done, total, what``
@@ -46,6 +48,7 @@ class Candidate:
     landmarks: np.ndarray
     features: np.ndarray
     measured: np.ndarray
+    glasses: bool = False  # as the parser sees it
 
 
 class CandidateReader:
@@ -145,8 +148,9 @@ def _unoccluded(candidates: list[Candidate], progress: Progress) -> Iterator[Can
 
     parser = OcclusionParser()
     for number, candidate in enumerate(candidates):
-        hair, hat = parser(decode_picture(candidate.encoded), candidate.landmarks)
-        if hair <= MAX_HAIR and hat <= MAX_HAT:
+        cover = parser(decode_picture(candidate.encoded), candidate.landmarks)
+        if cover.hair <= MAX_HAIR and cover.hat <= MAX_HAT:
+            candidate.glasses = cover.glasses > GLASSES
             yield candidate
         if number % 50 == 0:
             progress(number, len(candidates), "parsing")
@@ -163,6 +167,8 @@ def describe_bank(chosen: list[Candidate], describer: FaceDescriber, progress: P
             progress(number, len(chosen), "describing")
     progress(len(chosen), len(chosen), "describing")
     description = Description.cat(parts)
+    # thin frames escape the attribute network, and a guide finds whoever wears them unlike whoever does not
+    description.glasses = torch.maximum(description.glasses, torch.tensor([float(candidate.glasses) for candidate in chosen]))
     kept = without_duplicates(description.identity, DUPLICATE)
     landmarks = torch.from_numpy(np.stack([candidate.landmarks for candidate in chosen]))
     return [chosen[i].encoded for i in kept.tolist()], landmarks[kept], description[kept]

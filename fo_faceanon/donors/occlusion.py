@@ -1,6 +1,8 @@
-"""What covers a donor's face: hair over the brow, hats, as a face parser sees it."""
+"""What covers a donor's face: hair over the brow, hats, glasses, as a face parser sees it."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +13,14 @@ from fo_faceanon.weights import require_weight
 
 #: Side at which faces are parsed, in pixels.
 _SIDE = 256
+
+
+class Cover(NamedTuple):
+    """Fractions of the face and forehead that are hair, hat, and glasses with what is behind them."""
+
+    hair: float
+    hat: float
+    glasses: float
 
 
 class OcclusionParser:
@@ -27,12 +37,11 @@ class OcclusionParser:
         self._net.eval().to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, picture: np.ndarray, landmarks: np.ndarray) -> tuple[float, float]:
-        """Fractions of the face and forehead that are hair, and that are hat, of a ``256 x 256 x 3`` uint8 picture."""
+    def __call__(self, picture: np.ndarray, landmarks: np.ndarray) -> Cover:
+        """What covers the face of a ``256 x 256 x 3`` uint8 picture."""
         pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float().to(self.device) / 255
         with torch.autocast(self.device.type, torch.bfloat16):  # half the time, the same classes
             labels = self._net(pixels).argmax(1)
         face = face_masks(torch.from_numpy(landmarks)[None].to(self.device), *picture.shape[:2]).hull[:, 0]
         total = face.sum().clamp_min(1)
-        hair, hat = (((labels == CLASSES.index(name)) * face).sum() / total for name in ("hair", "hat"))
-        return float(hair), float(hat)
+        return Cover(*(float(((labels == CLASSES.index(name)) * face).sum() / total) for name in ("hair", "hat", "eye_g")))
