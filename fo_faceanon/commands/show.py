@@ -25,7 +25,9 @@ EXIT_CODES = (
     "4 none failed, but some need review; 130 interrupted."
 )
 
-out = Console(highlight=False)
+#: Into a file or a pipe tables are not squeezed into the 80 columns of a terminal that is not there.
+_WIDTH = None if sys.stdout.isatty() else 140
+out = Console(highlight=False, width=_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 
