@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from fo_faceanon.errors import InputError, OutputError
+from fo_faceanon.steps import drain
 
 DATASET = "faceanon-demo"
 _MARKER = ".faceanon-demo"
@@ -61,7 +62,7 @@ def run_demo(out: Path, app: bool = False, console: Console | None = None) -> di
 
     with _progress(console) as advance:
         steps = anonymize_steps(dataset, "donor", output_dir=out / "anonymized")
-        report = _drain(steps, lambda step: advance("Anonymizing", step.done, step.total))
+        report = drain(steps, lambda step: advance("Anonymizing", step.done, step.total))
         metrics = evaluate(dataset, floor=False, report=out / "report.html", progress=partial(advance, "Evaluating"))
         exported = export_safe_split(dataset, out / "export", "FiftyOneDataset", progress=False)
     sheet = _sheet(dataset, out / "contact_sheet.png")
@@ -106,14 +107,6 @@ def _make_dataset(pictures: dict[str, Path]) -> Any:
 
 def _kind(name: str) -> str:
     return "photograph" if name in ("astronaut", "grace_hopper") else "synthetic"
-
-
-def _drain(steps: Any, show: Callable[[Any], None]) -> Any:
-    while True:
-        try:
-            show(next(steps))
-        except StopIteration as stop:
-            return stop.value
 
 
 @contextmanager

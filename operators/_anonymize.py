@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from . import _checks, _forms
+from . import _checks, _forms, _steps
 
 
 class AnonymizeFaces(foo.Operator):
@@ -45,24 +43,9 @@ class AnonymizeFaces(foo.Operator):
         _forms.require_package()
         from fo_faceanon.host.runner import anonymize_steps
 
-        yield _forms.show_progress(ctx, 0.0, "Starting: loading what it takes")
-        steps = anonymize_steps(ctx.target_view(), **_settings(ctx))
-        shown = 0.0
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                report = stop.value
-                break
-            if time.monotonic() - shown > 0.5 or step.done == step.total:
-                shown = time.monotonic()
-                yield _forms.show_progress(ctx, step.done / step.total, f"{step.done} of {step.total} images")
-        yield _forms.show_progress(
-            ctx, 1.0, "Done: " + (", ".join(f"{count} {status}" for status, count in report.images.items()) or "no images")
+        yield from _steps.run(
+            ctx, anonymize_steps(ctx.target_view(), **_settings(ctx)), "images", lambda report: _finished(self, ctx, report)
         )
-        if not ctx.delegated:
-            yield ctx.ops.reload_dataset()
-            yield _forms.show_output(ctx, self.resolve_output(ctx), _results(report))
 
     def resolve_output(self, ctx):
         outputs = types.Object()
@@ -127,6 +110,11 @@ def _settings(ctx):
     if settings.get("identity_mode") == "consistent":
         settings["salt"] = ctx.secret(_forms.SALT)
     return settings
+
+
+def _finished(operator, ctx, report):
+    words = "Done: " + (", ".join(f"{count} {status}" for status, count in report.images.items()) or "no images")
+    return words, operator.resolve_output(ctx), _results(report)
 
 
 def _results(report):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from . import _forms
+from . import _forms, _steps
 
 _REPORT = (".html", ".htm")
 
@@ -42,20 +41,7 @@ class ComputeMetrics(foo.Operator):
         from fo_faceanon.host.evaluate import evaluate_steps
 
         steps = evaluate_steps(ctx.target_view(), **_settings(ctx))
-        shown = 0.0
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                evaluation = stop.value
-                break
-            if time.monotonic() - shown > 0.5:
-                shown = time.monotonic()
-                yield _forms.show_progress(ctx, step.done / max(step.total, 1), f"{step.done} of {step.total} pictures")
-        yield _forms.show_progress(ctx, 1.0, f"Done: {evaluation['counts']['faces']} faces")
-        if not ctx.delegated:
-            yield ctx.ops.reload_dataset()
-            yield _forms.show_output(ctx, self.resolve_output(ctx), _results(evaluation, ctx.params.get("report")))
+        yield from _steps.run(ctx, steps, "pictures", lambda evaluation: _finished(self, ctx, evaluation))
 
     def resolve_output(self, ctx):
         outputs = types.Object()
@@ -69,6 +55,11 @@ class ComputeMetrics(foo.Operator):
         if report is not None:
             params["report"] = os.path.abspath(report)
         return _forms.execute(self, samples, params, delegate)
+
+
+def _finished(operator, ctx, evaluation):
+    results = _results(evaluation, ctx.params.get("report"))
+    return f"Done: {evaluation['counts']['faces']} faces", operator.resolve_output(ctx), results
 
 
 def _anonymized(ctx, inputs):

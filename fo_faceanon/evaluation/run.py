@@ -30,6 +30,7 @@ from fo_faceanon.metrics.expression import confusion
 from fo_faceanon.recognition import available_recognisers
 from fo_faceanon.recognition.recognisers import recogniser_spec
 from fo_faceanon.records import FaceRecord
+from fo_faceanon.steps import drain
 
 #: Changes with the meaning of the JSON.
 FORMAT = 1
@@ -87,57 +88,21 @@ class Evaluation:
         return {**values, "rows": self.rows} if rows else values
 
 
-def evaluate_pairs(
-    pairs: Pairing | Sequence[Pair],
-    *,
-    device: str = "auto",
-    workers: int | None = None,
-    main_face_only: bool = False,
-    recognisers: Sequence[str] | None = None,
-    cache: Path | None = None,
-    floor: bool = True,
-    limit: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    faces: Mapping[str, Sequence[FaceRecord]] | None = None,
-) -> Evaluation:
+def evaluate_pairs(pairs: Pairing | Sequence[Pair], *, progress: Callable[[int, int], None] | None = None, **settings: Any) -> Evaluation:
     """Measures what anonymized pictures kept and gave away, whoever made them.
 
     The result does not depend on the number of processes. What cannot be measured is counted, never left out in silence.
 
     Args:
         pairs: what :func:`~fo_faceanon.judging.pairs.pair_folders` gave, or pairs alone.
-        device: ``auto``, ``cpu``, ``cuda``, ...
-        workers: processes; by default one per core (on a GPU at most six).
-        main_face_only: only the largest, most central face of each original.
-        recognisers: names; by default all whose weights are here.
-        cache: a folder that keeps what the judge saw on originals.
-        floor: whether the meter's noise is measured too, on the originals re-encoded, on at most 200 faces.
-        limit: only the first so many pairs.
         progress: called with ``done, total``.
-        faces: known faces of the originals by the pair's key, in place of the judge's; those without landmarks cannot be measured.
+        **settings: see :func:`evaluate_steps`.
 
     Raises:
         InputError: there is no such recogniser or device.
         WeightsError: a recogniser's weights are missing.
     """
-    steps = evaluate_steps(
-        pairs,
-        device=device,
-        workers=workers,
-        main_face_only=main_face_only,
-        recognisers=recognisers,
-        cache=cache,
-        floor=floor,
-        limit=limit,
-        faces=faces,
-    )
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        if progress is not None:
-            progress(step.done, step.total)
+    return drain(evaluate_steps(pairs, **settings), progress and (lambda step: progress(step.done, step.total)))
 
 
 def evaluate_steps(
@@ -152,7 +117,19 @@ def evaluate_steps(
     limit: int | None = None,
     faces: Mapping[str, Sequence[FaceRecord]] | None = None,
 ) -> Generator[EvaluationStep, None, Evaluation]:
-    """:func:`evaluate_pairs` as a generator: one step per pair, the evaluation as its return value. Closing it ends the processes."""
+    """:func:`evaluate_pairs` as a generator: one step per pair, the evaluation as its return value. Closing it ends the processes.
+
+    Args:
+        pairs: see :func:`evaluate_pairs`.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        workers: processes; by default one per core (on a GPU at most six).
+        main_face_only: only the largest, most central face of each original.
+        recognisers: names; by default all whose weights are here.
+        cache: a folder that keeps what the judge saw on originals.
+        floor: whether the meter's noise is measured too, on the originals re-encoded, on at most 200 faces.
+        limit: only the first so many pairs.
+        faces: known faces of the originals by the pair's key, in place of the judge's; those without landmarks cannot be measured.
+    """
     started = time.perf_counter()
     pairing = pairs if isinstance(pairs, Pairing) else Pairing(list(pairs))
     names = tuple(available_recognisers() if recognisers is None else recognisers)

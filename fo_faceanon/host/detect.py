@@ -20,6 +20,7 @@ from fo_faceanon.host.inputs import FaceSource
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids, stream_values
 from fo_faceanon.images import decode_image
+from fo_faceanon.steps import drain
 
 #: Pictures that are looked at together.
 _BATCH = 8
@@ -58,7 +59,7 @@ def detect_faces(samples: SampleCollection | str, field: str = "detected_faces",
         InputError: a setting is out of range.
         WeightsError: the detector's weights are missing.
     """
-    return _exhaust(detect_steps(samples, field, **settings))
+    return drain(detect_steps(samples, field, **settings))
 
 
 def detect_steps(
@@ -118,7 +119,7 @@ def predict_emotions(samples: SampleCollection | str, faces_field: str = fields.
         HostError: no such field, or another run is on the dataset.
         WeightsError: weights are missing.
     """
-    return _exhaust(emotion_steps(samples, faces_field, **settings))
+    return drain(emotion_steps(samples, faces_field, **settings))
 
 
 def emotion_steps(samples: SampleCollection | str, faces_field: str = fields.FACES, *, device: str = "auto") -> Steps:
@@ -177,11 +178,3 @@ def _read(path: str | None) -> np.ndarray | None:
         return decode_image(path or "").pixels
     except InputError:
         return None
-
-
-def _exhaust(steps: Steps) -> LabelReport:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

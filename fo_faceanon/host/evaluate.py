@@ -19,6 +19,7 @@ from fo_faceanon.host.pairs import Compared, comparable, read_pairs
 from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids
 from fo_faceanon.host.views import save_change_views
 from fo_faceanon.judging.pairs import Pairing
+from fo_faceanon.steps import drain
 
 __all__ = ["EvaluationStep", "comparable", "evaluate", "evaluate_steps"]
 
@@ -49,14 +50,7 @@ def evaluate(samples: SampleCollection | str, *, progress: Callable[[int, int], 
         OutputError: the report cannot be written.
         WeightsError: a recogniser's weights are missing.
     """
-    steps = evaluate_steps(samples, **settings)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        if progress is not None:
-            progress(step.done, step.total)
+    return drain(evaluate_steps(samples, **settings), progress and (lambda step: progress(step.done, step.total)))
 
 
 def evaluate_steps(

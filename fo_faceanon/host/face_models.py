@@ -141,7 +141,8 @@ class FaceModel(fom.SupportsGetItem, fom.TorchModelMixin, fom.Model):
         return [None if pixels is None else next(labels) for pixels, _ in inputs]
 
     def _label(self, images: list[Any], boxes: list[list[list[float]] | None]) -> list[Any]:
-        raise NotImplementedError
+        """The labels of readable pictures; ``boxes``: a user's own faces of each, or None."""
+        raise HostError(f"{type(self).__name__} gives no labels")
 
     def _faces(self, images: list[np.ndarray], boxes: list[list[list[float]] | None]) -> list[list[Face]]:
         """The faces of each picture: the user's own where boxes are given."""

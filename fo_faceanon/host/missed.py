@@ -19,6 +19,7 @@ from fo_faceanon.host.candidates import CANDIDATES, HELD, corners, declare_candi
 from fo_faceanon.host.lock import DatasetLock
 from fo_faceanon.host.session import database_errors, require_images, root_dataset, sample_ids, stream_values
 from fo_faceanon.images import decode_image
+from fo_faceanon.steps import drain
 
 #: Scores from which the second look believes a detector: lower finds more, and each costs a look. On 160 training photographs (US
 #: officials, SD3 portraits, All-Age-Faces), 2, 7 and 1 have a candidate of dlib, MTCNN and YuNet beside the faces found; nearly all are
@@ -68,12 +69,7 @@ def find_missed_faces(
     samples = require_images(samples)
     steps = find_missed_steps(samples, device=device)
     with fo.ProgressBar(total=len(samples), progress=progress) as bar:
-        while True:
-            try:
-                done, _ = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            bar.set_iteration(done)
+        return drain(steps, lambda step: bar.set_iteration(step[0]))
 
 
 def find_missed_steps(samples: SampleCollection | str, *, device: str = "auto") -> Generator[tuple[int, int], None, SecondLook]:

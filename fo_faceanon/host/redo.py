@@ -36,6 +36,7 @@ from fo_faceanon.host.writer import FieldWriter
 from fo_faceanon.images import file_sha256
 from fo_faceanon.records import FaceRecord, ImageRecord, RunReport
 from fo_faceanon.registry import method_info
+from fo_faceanon.steps import drain
 
 _OTHERS_CHANGED = "the other faces did not come out as they were (another version, bank or device had made them): redo the whole sample"
 #: Samples whose labels are held at once.
@@ -92,12 +93,7 @@ def reanonymize(samples: SampleCollection | str, *, progress: bool | Callable[[A
     samples = require_images(samples)
     steps = reanonymize_steps(samples, **settings)
     with fo.ProgressBar(total=len(samples), progress=progress) as bar:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            bar.set_iteration(step.done)
+        return drain(steps, lambda step: bar.set_iteration(step.done))
 
 
 def reanonymize_steps(
@@ -172,7 +168,7 @@ class _Redo:
         self._labels: dict[str, list[fo.Detection]] = {}
 
     def steps(self) -> Generator[Step, None, RunReport]:
-        start = time.monotonic()
+        began = time.monotonic()
         config = {"faces": "chosen" if self._change.faces else "all", "seed": self._change.seed, "anonymizer": self._change.method}
         key = runs.register_redo(self._dataset, config)
         for run_key, ids in self._by_run():
@@ -181,7 +177,7 @@ class _Redo:
                     self._ledger.add(record)
                     yield Step(self._ledger.images.total(), len(self._ids), record)
                 self._labels.clear()
-        report = self._ledger.report(key, self._change.method or "", time.monotonic() - start)
+        report = self._ledger.report(key, self._change.method or "", time.monotonic() - began)
         runs.save_report(self._dataset, key, report)
         return report
 

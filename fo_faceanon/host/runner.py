@@ -26,6 +26,7 @@ from fo_faceanon.host.writer import FieldWriter
 from fo_faceanon.images import file_sha256
 from fo_faceanon.records import FaceRecord, ImageRecord, RunReport
 from fo_faceanon.registry import method_info
+from fo_faceanon.steps import drain
 
 _FINISHED = ("ok", "no_faces", "needs_review")
 
@@ -61,12 +62,7 @@ def anonymize(
     samples = require_images(samples)
     steps = anonymize_steps(samples, method, **settings)
     with fo.ProgressBar(total=len(samples), progress=progress) as bar:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            bar.set_iteration(step.done)
+        return drain(steps, lambda step: bar.set_iteration(step.done))
 
 
 def anonymize_steps(
